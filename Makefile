@@ -1,0 +1,70 @@
+# Two commands are enough: `make run` and `make test`. `make help` lists the others.
+PORT ?= 7071
+DATA ?= .azurite
+
+# The first Python that is new enough; `make PYTHON=... run` names another one.
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.14; do \
+	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && echo "$$name" && exit; \
+	done; echo python3)
+endif
+
+VENV_PYTHON := .venv/bin/python
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help preflight setup run test test-all lint format types imports check lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@echo "  make run takes PORT (default 7071) and DATA (default .azurite); every target takes PYTHON."
+
+preflight:
+	@command -v "$(PYTHON)" >/dev/null 2>&1 || { echo "make: Python 3.11 to 3.14 is needed, and there is no $(PYTHON) on the PATH." >&2; exit 1; }
+	@"$(PYTHON)" -m shared.dev.preflight
+
+# The stamps make set-up run again only when a lock has changed.
+.venv/installed.stamp: requirements-dev.txt | preflight
+	@test -x $(VENV_PYTHON) || { echo "Making .venv with $(PYTHON) ..."; "$(PYTHON)" -m venv .venv; }
+	@echo "Installing the Python packages of requirements-dev.txt into .venv ..."
+	@$(VENV_PYTHON) -m pip install --progress-bar off --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+node_modules/installed.stamp: package-lock.json package.json | preflight
+	@echo "Installing Azurite into node_modules ..."
+	@npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+setup: .venv/installed.stamp node_modules/installed.stamp ## install everything that is pinned into .venv and node_modules
+
+run: setup ## start storage and service, print the base URL
+	@exec $(VENV_PYTHON) -m shared.dev.run --port "$(PORT)" --data "$(DATA)"
+
+test: setup ## run the tests
+	@$(VENV_PYTHON) -m pytest -m "not slow"
+
+test-all: setup ## run the tests, those marked slow included
+	@$(VENV_PYTHON) -m pytest
+
+lint: setup ## check style and format
+	@$(VENV_PYTHON) -m ruff check .
+	@$(VENV_PYTHON) -m ruff format --check .
+
+format: setup ## write the format and the fixes that are safe
+	@$(VENV_PYTHON) -m ruff check --fix .
+	@$(VENV_PYTHON) -m ruff format .
+
+types: setup ## check types
+	@$(VENV_PYTHON) -m mypy
+
+imports: setup ## check that imports point one way
+	@$(VENV_PYTHON) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+check: setup ## lint, types, imports, tests: all of continuous integration
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory imports
+	@$(MAKE) --no-print-directory test
+
+lock: setup ## pin the dependencies of pyproject.toml anew (UPGRADE=1 takes newer versions)
+	@$(VENV_PYTHON) -m shared.dev.lock $(if $(UPGRADE),--upgrade)

@@ -1,0 +1,16 @@
+"""The Functions app: settings, stores, versions and triggers put together. Importing it reads only these files."""
+
+from pathlib import Path
+
+import azure.functions as func
+
+from shared.api import manifest, routes, triggers
+from shared.api.pipeline import Door
+from shared.settings import Settings
+from shared.storage.stores import open_stores
+
+_settings = Settings.from_env()
+_manifests = manifest.load(Path(__file__).resolve().parent / "versions")
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+triggers.register(app, routes.bind(_manifests, _settings), Door(open_stores(_settings), _settings))

@@ -1,0 +1,103 @@
+"""A request as the front door sees it, before it is a Call: nothing in it is checked yet. Its body is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+
+from shared.errors import ClientGone, InvalidParameter, PayloadTooLarge
+from shared.wire.call import Headers
+
+# What is read of a body nobody wanted, so that the platform, which is still sending it, does not fail the invocation.
+UNREAD_BYTES = 16 * 1024 * 1024
+UNREAD_SECONDS = 10.0
+
+_HOST = re.compile(r"(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One request, raw.
+
+    Attributes:
+        method: upper case.
+        scheme: http or https, as the client used it.
+        path_values: route values, percent-decoded by the host.
+        query: raw query string without the question mark.
+        headers: the request's headers.
+        body: the body as it arrives; iterating raises `ClientGone` when the client goes away.
+    """
+
+    method: str
+    scheme: str
+    path_values: Mapping[str, str]
+    query: str
+    headers: Headers
+    body: AsyncIterator[bytes]
+
+    @property
+    def host(self) -> str:
+        """Host and port the client used; it becomes part of URLs in answers, so it has to be one.
+
+        Raises:
+            InvalidParameter: the header is missing or is no host.
+        """
+        text = self.headers.get("Host") or ""
+        if _HOST.fullmatch(text) is None:
+            raise InvalidParameter("Host", "must be the name or address of a host, with its port where it has one")
+        return text
+
+    @property
+    def declared_bytes(self) -> int | None:
+        """The value of Content-Length, or None when the length is not known in advance."""
+        text = self.headers.get("Content-Length") or ""
+        return int(text) if text.isascii() and text.isdecimal() else None
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the client said that a body follows (RFC 9112 §6)."""
+        return bool(self.declared_bytes) or self.headers.get("Transfer-Encoding") is not None
+
+
+class CountedBody:
+    """A request body that refuses to grow over a limit."""
+
+    __slots__ = ("_ended", "_limit", "_source", "received")
+
+    def __init__(self, source: AsyncIterator[bytes], limit: int) -> None:
+        self._source = source
+        self._limit = limit
+        self._ended = False
+        self.received = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self.received > self._limit:
+            raise PayloadTooLarge(self._limit)
+        chunk = await self._take()
+        if self.received > self._limit:
+            raise PayloadTooLarge(self._limit)
+        return chunk
+
+    async def _take(self) -> bytes:
+        try:
+            chunk = await anext(self._source)
+        except (StopAsyncIteration, ClientGone):
+            self._ended = True
+            raise
+        self.received += len(chunk)
+        return chunk
+
+    async def read_on(self) -> None:
+        """Read and drop what the handler left, up to a bound in bytes and in time."""
+        most = self.received + min(UNREAD_BYTES, max(self._limit - self.received, 0))
+        try:
+            async with asyncio.timeout(UNREAD_SECONDS):
+                while not self._ended and self.received < most:
+                    await self._take()
+        except (StopAsyncIteration, ClientGone, TimeoutError):
+            self._ended = True

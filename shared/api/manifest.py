@@ -1,0 +1,310 @@
+"""The version files → frozen records. Decoding is strict and reports all faults of all files in one ManifestError."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from datetime import date
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from shared.api import decode, shapes
+from shared.api.decode import Entry, Faults
+from shared.api.labels import Label
+from shared.api.params import Parameter
+from shared.api.shapes import Shapes
+from shared.behaviours import Behaviours
+
+PARTITION_NAME = "partitionName"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+_OPERATION = r"[a-z][A-Za-z0-9]*"
+_HANDLER = r"[a-z][a-z0-9]*\.[a-z][a-z0-9_]*"
+_PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9]*)\}")
+_SEGMENT = re.compile(r"\{[A-Za-z][A-Za-z0-9]*\}|[A-Za-z$][A-Za-z0-9$._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Deprecation:
+    """Announcement that a version will go. Nothing here is compared with a clock at request time."""
+
+    announced: date
+    sunset: date
+    successor: str
+    read_more: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One operation a version serves.
+
+    Attributes:
+        operation: operation id, camel case.
+        method: HTTP method.
+        path: below the version segment, with `{placeholders}`.
+        handler: `room.function`.
+        tag: group in the document.
+        summary: one line for the document.
+        partitioned: whether it is also served below `partitions/{partitionName}`.
+        takes: names of parameter sets.
+        body: name of the body, empty for none.
+        offers: name of the offers, empty for none.
+        returns: name of the reply by status.
+        refuses: error statuses it may answer beside those that any operation may.
+    """
+
+    operation: str
+    method: str
+    path: str
+    handler: str
+    tag: str
+    summary: str
+    partitioned: bool
+    takes: tuple[str, ...]
+    body: str
+    offers: str
+    returns: tuple[tuple[int, str], ...]
+    refuses: tuple[int, ...]
+
+    @property
+    def placeholders(self) -> tuple[str, ...]:
+        """Names of the path's placeholders, in order."""
+        return tuple(_PLACEHOLDER.findall(self.path))
+
+
+@dataclass(frozen=True, slots=True)
+class ApiVersion:
+    """One version: everything its file says."""
+
+    label: Label
+    stability: str
+    released: date
+    deprecation: Deprecation | None
+    summary: str
+    behaviours: Behaviours
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What is outside any version.
+
+    Attributes:
+        title: name of the service in documents.
+        description: what it is, in documents.
+        unversioned: label of the version whose rows are also served without a version segment, or None.
+        rows: rows without a version.
+    """
+
+    title: str
+    description: str
+    unversioned: str | None
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """All version files of one folder; versions ascend."""
+
+    versions: tuple[ApiVersion, ...]
+    service: Service
+    shapes: Shapes
+
+
+def load(folder: Path) -> Manifests:
+    """Read every version file of a folder.
+
+    Raises:
+        ManifestError: listing all faults, each with file and line.
+    """
+    faults = Faults()
+    known = shapes.decode(decode.read(folder / "shapes.yaml", faults))
+    roots = [decode.read(path, faults) for path in sorted(folder.glob("v*.yaml"))]
+    if not roots:
+        faults.add(f"{folder.name}:1", "there is no version file (v*.yaml)")
+    found = [(root, _version(root, known)) for root in roots if root.given]
+    _check_labels(found)
+    labels = [version.label.text for _, version in found]
+    service_root = decode.read(folder / "service.yaml", faults)
+    service = _service(service_root, known, labels)
+    faults.raise_if_any()
+    versions = tuple(sorted((version for _, version in found), key=lambda version: version.label))
+    return Manifests(versions, service, known)
+
+
+def _version(root: Entry, known: Shapes) -> ApiVersion:
+    parts = root.fields(("label", "stability", "released", "deprecation", "summary", "behaviours", "routes"))
+    text = parts["label"].word(r"v[0-9][A-Za-z0-9.-]*")
+    label = Label.parse(text)
+    if label is None and text:
+        parts["label"].fault(f"{text!r} is not a label such as v2 or v2.0-prerelease")
+    if text and root.file != f"{text}.yaml":
+        parts["label"].fault(f"the file of {text} must be named {text}.yaml")
+    released = parts["released"].day()
+    return ApiVersion(
+        label=label or Label(0, 0, True, "", "v0"),
+        stability=parts["stability"].word("prerelease|stable"),
+        released=released,
+        deprecation=_deprecation(parts["deprecation"], released),
+        summary=parts["summary"].text(),
+        behaviours=_behaviours(parts["behaviours"]),
+        rows=_rows(parts["routes"], known),
+    )
+
+
+def _deprecation(entry: Entry, released: date) -> Deprecation | None:
+    if not entry.given:
+        return None
+    parts = entry.fields(("announced", "sunset", "successor", "read_more"))
+    deprecation = Deprecation(
+        announced=parts["announced"].day(),
+        sunset=parts["sunset"].day(),
+        successor=parts["successor"].word(r"v[0-9][A-Za-z0-9.-]*"),
+        read_more=parts["read_more"].word(r"https://[!-;=?-~]+"),
+    )
+    if parts["announced"].given and deprecation.announced < released:
+        parts["announced"].fault("a version cannot be announced as deprecated before it is released")
+    if parts["sunset"].given and deprecation.sunset <= deprecation.announced:
+        parts["sunset"].fault("the sunset must come after the announcement")
+    return deprecation
+
+
+def _behaviours(entry: Entry) -> Behaviours:
+    hints = get_type_hints(Behaviours)
+    keys = tuple(field.name for field in fields(Behaviours))
+    words: dict[str, Any] = {}  # Any: the record's fields have a different enum each
+    for key, value in entry.fields(keys).items():
+        known = [member.value for member in hints[key]]
+        word = value.word()
+        if word and word not in known:
+            value.fault(f"unknown word {word!r} for {key}; known: {', '.join(known)}")
+        words[key] = hints[key](word if word in known else known[0])
+    return Behaviours(**words)
+
+
+def _rows(entry: Entry, known: Shapes) -> tuple[Row, ...]:
+    rows = []
+    operations: set[str] = set()
+    for item in entry.items():
+        row = _row(item, known)
+        if row.operation.lower() in operations:
+            item.fault(f"the operation {row.operation!r} is there twice")
+        operations.add(row.operation.lower())
+        rows.append(row)
+    if entry.given and not rows:
+        entry.fault("there are no rows")
+    return tuple(rows)
+
+
+def _row(entry: Entry, known: Shapes) -> Row:
+    parts = entry.fields(
+        ("operation", "method", "path", "handler", "tag", "summary", "returns"),
+        ("partitioned", "takes", "body", "offers", "refuses"),
+    )
+    row = Row(
+        operation=parts["operation"].word(_OPERATION),
+        method=parts["method"].word("|".join(METHODS)),
+        path=_path(parts["path"], known),
+        handler=parts["handler"].word(_HANDLER),
+        tag=parts["tag"].word(),
+        summary=parts["summary"].text(),
+        partitioned=parts["partitioned"].flag(),
+        takes=parts["takes"].words(),
+        body=_reference(parts["body"], known.bodies, "body"),
+        offers=_reference(parts["offers"], known.offers, "offers"),
+        returns=_returns(parts["returns"], known, offers=parts["offers"].given),
+        refuses=_refuses(parts["refuses"], known),
+    )
+    _check_inputs(row, parts, known)
+    return row
+
+
+def _path(entry: Entry, known: Shapes) -> str:
+    path = entry.word(r"[^\s/]+(?:/[^\s/]+)*")
+    for segment in path.split("/") if path else ():
+        if _SEGMENT.fullmatch(segment) is None:
+            entry.fault(f"the path segment {segment!r} is neither a plain word nor one {{placeholder}}")
+    names = _PLACEHOLDER.findall(path)
+    for name in names:
+        if name not in known.path_parameters:
+            entry.fault(f"no path parameter is named {name!r}")
+        if name == PARTITION_NAME or names.count(name) > 1:
+            entry.fault(
+                f"the placeholder {name!r} has no place here: each may stand once, partitionName is added for you"
+            )
+    return path
+
+
+def _reference(entry: Entry, names: Iterable[str], what: str) -> str:
+    if not entry.given:
+        return ""
+    word = entry.word()
+    if word and word not in names:
+        entry.fault(f"no {what} shape is named {word!r}")
+    return word
+
+
+def _returns(entry: Entry, known: Shapes, *, offers: bool) -> tuple[tuple[int, str], ...]:
+    found = []
+    for status, _, value in shapes.statuses(entry):
+        name = _reference(value, known.replies, "reply")
+        answer = known.replies.get(name)
+        if answer is not None and answer.schema and not answer.media_types and not offers:
+            value.fault(f"the reply {name!r} comes as the row offers, but the row has no offers")
+        found.append((status, name))
+    if entry.given and not found:
+        entry.fault("a row returns something")
+    return tuple(found)
+
+
+def _refuses(entry: Entry, known: Shapes) -> tuple[int, ...]:
+    found = []
+    for item in entry.items():
+        status = item.number()
+        if status not in known.problems:
+            item.fault(f"no problem shape is there for status {status}")
+        found.append(status)
+    return tuple(found)
+
+
+def _check_inputs(row: Row, parts: dict[str, Entry], known: Shapes) -> None:
+    """No unknown set, no name twice, and media types to choose from only where something is offered."""
+    inputs: list[Parameter] = [
+        known.path_parameters[name] for name in row.placeholders if name in known.path_parameters
+    ]
+    for name in row.takes:
+        if name not in known.takes:
+            parts["takes"].fault(f"no parameter set is named {name!r}")
+        inputs.extend(known.takes.get(name, ()))
+    names = [parameter.name.lower() for parameter in inputs]
+    binds = [parameter.binds for parameter in inputs if parameter.binds]
+    if len(set(names)) < len(names) or len(set(binds)) < len(binds):
+        parts["takes"].fault("two parameters of this row have the same name")
+    if row.partitioned and PARTITION_NAME not in known.path_parameters:
+        parts["partitioned"].fault(f"no path parameter is named {PARTITION_NAME!r}")
+    twice = {status for status, _ in row.returns} & set(row.refuses)
+    for status in sorted(twice):
+        parts["refuses"].fault(f"the row both returns and refuses {status}")
+
+
+def _check_labels(found: list[tuple[Entry, ApiVersion]]) -> None:
+    labels = [version.label for _, version in found]
+    for root, version in found:
+        if labels.count(version.label) > 1:
+            root.fault(f"{version.label.text} means the same version as another file")
+        if (version.stability == "prerelease") == version.label.released:
+            root.fault("a label has a status such as -prerelease exactly when its stability is prerelease")
+        successor = version.deprecation.successor if version.deprecation else ""
+        if successor and (successor == version.label.text or successor not in {label.text for label in labels}):
+            root.fault(f"the successor {successor!r} is not another version of this folder")
+
+
+def _service(root: Entry, known: Shapes, labels: list[str]) -> Service:
+    parts = root.fields(("title", "description", "unversioned_routes", "routes"))
+    word = parts["unversioned_routes"].word(r"refused|v[0-9][A-Za-z0-9.-]*")
+    if word and word != "refused" and word not in labels:
+        parts["unversioned_routes"].fault(f"{word!r} is neither refused nor a version of this folder")
+    rows = _rows(parts["routes"], known)
+    if any(row.partitioned for row in rows):
+        parts["routes"].fault("rows outside any version cannot be partitioned")
+    return Service(parts["title"].text(), parts["description"].text(), None if word in ("", "refused") else word, rows)

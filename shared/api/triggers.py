@@ -1,0 +1,94 @@
+"""Bound endpoints → HTTP triggers of the Functions app, and streams requests ⇄ Arrival and Reply.
+
+The only module beside `function_app.py` that knows Azure Functions. The vendor's worker resolves annotations at run
+time, so the imports they need are real ones and the closures have a single class as return annotation.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any
+
+import azure.functions as func
+from azurefunctions.extensions.http.fastapi import Request, Response, StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from shared.api import pipeline
+from shared.api.arrival import Arrival
+from shared.api.endpoints import Endpoint
+from shared.api.pipeline import Door
+from shared.api.streams import StreamedBody
+from shared.errors import ClientGone
+from shared.wire.call import Headers, Reply
+
+Function = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+def register(app: func.FunctionApp, endpoints: Sequence[Endpoint], door: Door) -> None:
+    """Make one HTTP trigger of every endpoint."""
+    for endpoint in endpoints:
+        decorate = app.route(
+            route=endpoint.pattern.template,
+            methods=list(endpoint.methods),
+            auth_level=func.AuthLevel.ANONYMOUS,
+            trigger_arg_name="req",
+        )
+        app.function_name(endpoint.name)(decorate(_function(endpoint, door)))
+
+
+def _function(endpoint: Endpoint, door: Door) -> Function:
+    async def serve(req: Request) -> Response:
+        return to_http(await pipeline.answer(endpoint, to_arrival(req), door))
+
+    serve.__name__ = endpoint.name.replace("-", "_")
+    serve.__doc__ = f"{', '.join(endpoint.methods)} {endpoint.pattern.template}"
+    return serve
+
+
+def to_arrival(req: Request) -> Arrival:
+    """The request as the front door sees it."""
+    lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in req.scope["headers"]]
+    return Arrival(
+        method=str(req.method).upper(),
+        scheme=str(req.scope["scheme"]),
+        path_values={name: str(value) for name, value in req.path_params.items() if value is not None},
+        query=bytes(req.scope["query_string"]).decode("latin-1"),
+        headers=Headers(lines),
+        body=_chunks(req),
+    )
+
+
+async def _chunks(req: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in req.stream():
+            if chunk:
+                yield chunk
+    except ClientDisconnect as error:
+        raise ClientGone("The connection was closed before the request was complete.") from error
+
+
+class ClosingResponse(StreamingResponse):
+    """A streamed answer that closes its source whatever ends it: the last chunk, an error, or the client going away."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        try:
+            with contextlib.suppress(ClientDisconnect):
+                await super().__call__(scope, receive, send)
+        finally:
+            if isinstance(self.body_iterator, StreamedBody):
+                await self.body_iterator.aclose()
+
+
+def to_http(reply: Reply) -> Response:
+    """The reply as a response of the streams extension."""
+    response: Response
+    if isinstance(reply.body, bytes):
+        response = Response(content=reply.body, status_code=reply.status)
+    else:
+        response = ClosingResponse(content=reply.body, status_code=reply.status)
+    if reply.media_type is not None:
+        response.headers["Content-Type"] = reply.media_type
+    for name, value in reply.headers:
+        response.headers.append(name, value)
+    return response

@@ -1,0 +1,1 @@
+"""What DICOM says: pure functions, no I/O, no async."""

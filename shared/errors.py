@@ -1,0 +1,71 @@
+"""What can go wrong, as meanings. HTTP numbers are given by `shared/api/problems.py` and nowhere else.
+
+Messages are shown to clients: they say what was wrong and where, and never carry a patient's value.
+"""
+
+from __future__ import annotations
+
+
+class DicomWebError(Exception):
+    """Base of everything the service raises on purpose; its text is safe to show to a client."""
+
+
+class InvalidRequest(DicomWebError):
+    """The request cannot be understood or breaks a rule of the operation."""
+
+
+class InvalidParameter(InvalidRequest):
+    """A path, query or header parameter has a value that its rules refuse.
+
+    Args:
+        name: the parameter as the documentation spells it.
+        reason: what is wrong with it, without repeating the value.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+
+
+class MalformedBody(InvalidRequest):
+    """The body breaks its own framing (multipart boundaries, part headers) or ends in the middle."""
+
+
+class ClientGone(DicomWebError):
+    """The client closed the connection before its request was complete."""
+
+
+class NotFound(DicomWebError):
+    """Nothing is stored under that name."""
+
+
+class NotAcceptable(DicomWebError):
+    """No representation on offer satisfies what the client accepts."""
+
+
+class UnsupportedMediaType(DicomWebError):
+    """The body is of a media type the operation does not read."""
+
+
+class PayloadTooLarge(DicomWebError):
+    """The body is longer than the service takes.
+
+    Args:
+        limit_bytes: the largest body that would have been taken.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"The request is larger than the {limit_bytes} bytes this service takes in one request.")
+        self.limit_bytes = limit_bytes
+
+
+class StoreUnavailable(DicomWebError):
+    """Storage did not answer in time; the same request may succeed later.
+
+    Args:
+        retry_after_seconds: how long a client should wait before it tries again.
+    """
+
+    def __init__(self, retry_after_seconds: int = 5) -> None:
+        super().__init__("The storage behind this service is not available at the moment. Please try again.")
+        self.retry_after_seconds = retry_after_seconds

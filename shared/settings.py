@@ -1,0 +1,87 @@
+"""Settings of the service: environment variables, read once and checked at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DEFAULT_MAX_REQUEST_BYTES = 200 * 1024 * 1024
+
+
+class SettingsError(ValueError):
+    """One or more settings are wrong; the text lists all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of the service.
+
+    Attributes:
+        storage_connection: connection string of the data account; empty when `storage_account` is given.
+        storage_account: name of the data account, reached with a managed identity.
+        identity_client_id: client id of a user-assigned identity; empty for the system-assigned one.
+        container: the blob container that holds instances.
+        api_versions: labels this app serves; empty for all in `versions/`.
+        max_request_bytes: the largest request body taken, in bytes.
+        data_partitions: whether data lives in named partitions.
+    """
+
+    storage_connection: str = "UseDevelopmentStorage=true"
+    storage_account: str = ""
+    identity_client_id: str = ""
+    container: str = "dicom"
+    api_versions: tuple[str, ...] = ()
+    max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES
+    data_partitions: bool = False
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings.
+
+        Args:
+            env: where to read from; the process environment when None.
+
+        Raises:
+            SettingsError: listing every setting that is wrong.
+        """
+        values = os.environ if env is None else env
+        faults: list[str] = []
+        account = values.get("DICOM_STORAGE__accountName", "").strip()
+        connection = values.get("DICOM_STORAGE", "").strip()
+        if bool(account) == bool(connection):
+            faults.append("set exactly one of DICOM_STORAGE (connection string) and DICOM_STORAGE__accountName")
+        max_request_bytes = _whole_number(values, "DICOM_MAX_REQUEST_BYTES", DEFAULT_MAX_REQUEST_BYTES, faults)
+        data_partitions = _switch(values, "DICOM_DATA_PARTITIONS", faults)
+        if faults:
+            raise SettingsError("wrong settings:\n" + "\n".join(f"  - {fault}" for fault in faults))
+        return cls(
+            storage_connection=connection,
+            storage_account=account,
+            identity_client_id=values.get("DICOM_STORAGE__clientId", "").strip(),
+            container=values.get("DICOM_CONTAINER", "").strip() or "dicom",
+            api_versions=_words(values.get("DICOM_API_VERSIONS", "")),
+            max_request_bytes=max_request_bytes,
+            data_partitions=data_partitions,
+        )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in (part.strip() for part in text.split(",")) if word)
+
+
+def _whole_number(values: Mapping[str, str], name: str, default: int, faults: list[str]) -> int:
+    text = values.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isdecimal() or int(text) == 0:
+        faults.append(f"{name} must be a whole number above 0")
+        return default
+    return int(text)
+
+
+def _switch(values: Mapping[str, str], name: str, faults: list[str]) -> bool:
+    text = values.get(name, "").strip().lower()
+    if text not in ("", "on", "off"):
+        faults.append(f"{name} must be on or off")
+    return text == "on"

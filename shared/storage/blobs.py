@@ -1,0 +1,148 @@
+"""Blobs: put, stage and commit blocks, read by stream or range, delete. The only caller of the blob service."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from azure.core.exceptions import AzureError
+from azure.core.rest import AsyncHttpResponse
+
+from shared.errors import StoreUnavailable
+from shared.storage.client import BLOB_VERSION, StorageClient, expect
+from shared.storage.errors import StorageFailed
+
+_HEADERS = {"x-ms-version": BLOB_VERSION}
+_META = "x-ms-meta-"
+
+
+class BlobMissing(Exception):
+    """There is no blob of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBlob:
+    """A blob being read.
+
+    Attributes:
+        length_bytes: how many bytes `chunks` will give.
+        metadata: the blob's own metadata, names in lower case.
+        chunks: the bytes; raises StoreUnavailable when storage stops in the middle.
+    """
+
+    length_bytes: int
+    metadata: Mapping[str, str]
+    chunks: AsyncIterator[bytes]
+
+
+class Blobs:
+    """The blobs of one container. The container is made when a write finds that it is missing."""
+
+    def __init__(self, client: StorageClient, container: str) -> None:
+        self._client = client
+        self._root = f"{client.account.blob_url}/{container}"
+
+    async def put(self, name: str, content: bytes, metadata: Mapping[str, str] | None = None) -> None:
+        """Write a whole blob in one call, replacing what was there."""
+        headers = {
+            **_HEADERS,
+            "x-ms-blob-type": "BlockBlob",
+            "Content-Type": "application/octet-stream",
+            **{_META + key: value for key, value in (metadata or {}).items()},
+        }
+        expect(await self._write("PUT", self._url(name), headers, content), "put blob", 201)
+
+    async def stage(self, name: str, number: int, content: bytes) -> None:
+        """Upload one block. Blocks are invisible until `commit`, and vanish by themselves when that never comes."""
+        url = f"{self._url(name)}?comp=block&blockid={quote(_block_id(number), safe='')}"
+        headers = {**_HEADERS, "Content-Type": "application/octet-stream"}
+        expect(await self._write("PUT", url, headers, content), "put block", 201)
+
+    async def commit(self, name: str, blocks: int) -> None:
+        """Make blocks 0 to `blocks` - 1 the blob."""
+        listed = "".join(f"<Uncommitted>{_block_id(number)}</Uncommitted>" for number in range(blocks))
+        body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'.encode()
+        headers = {**_HEADERS, "Content-Type": "application/xml"}
+        expect(await self._write("PUT", f"{self._url(name)}?comp=blocklist", headers, body), "put block list", 201)
+
+    @asynccontextmanager
+    async def open(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[OpenBlob]:
+        """Read a blob, or `length` bytes of it from `offset` on, as it arrives.
+
+        Raises:
+            BlobMissing: there is none.
+        """
+        headers = dict(_HEADERS)
+        if length is not None:
+            headers["x-ms-range"] = f"bytes={offset}-{offset + length - 1}"
+        async with self._client.stream(self._url(name), headers) as response:
+            if response.status_code == 404:
+                raise BlobMissing(name)
+            expect(response, "get blob", 200, 206)
+            yield OpenBlob(
+                length_bytes=int(response.headers.get("Content-Length", "0")),
+                metadata={
+                    key.lower().removeprefix(_META): value
+                    for key, value in response.headers.items()
+                    if key.lower().startswith(_META)
+                },
+                chunks=_chunks(response),
+            )
+
+    async def delete(self, name: str) -> bool:
+        """Delete a blob; False when there was none."""
+        response = await self._client.send("DELETE", self._url(name), _HEADERS)
+        return expect(response, "delete blob", 202, 404).status_code == 202
+
+    async def delete_all(self, names: Sequence[str]) -> None:
+        """Delete several blobs, a few at a time."""
+        gate = asyncio.Semaphore(8)
+
+        async def one(name: str) -> None:
+            async with gate:
+                await self.delete(name)
+
+        await asyncio.gather(*(one(name) for name in names))
+
+    async def check(self) -> None:
+        """Ask the service for anything: returns when it answers.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        response = await self._client.send("GET", f"{self._root}?restype=container", _HEADERS)
+        expect(response, "get container", 200, 404)
+
+    def _url(self, name: str) -> str:
+        return f"{self._root}/{quote(name, safe='/~-._')}"
+
+    async def _write(self, method: str, url: str, headers: Mapping[str, str], content: bytes) -> AsyncHttpResponse:
+        response = await self._client.send(method, url, headers, content)
+        if response.status_code != 404:
+            return response
+        # A blob write knows one 404: the container is not there yet.
+        made = await self._client.send("PUT", f"{self._root}?restype=container", _HEADERS)
+        expect(made, "create container", 201, 409)
+        return await self._client.send(method, url, headers, content)
+
+
+async def _chunks(response: AsyncHttpResponse) -> AsyncIterator[bytes]:
+    raw: Any = response.iter_raw()
+    try:
+        async for chunk in raw:
+            yield chunk
+    except AzureError as error:
+        raise StoreUnavailable from error
+
+
+def _block_id(number: int) -> str:
+    # All ids of a blob must be equally long.
+    return base64.b64encode(f"{number:08d}".encode()).decode()
+
+
+__all__ = ["BlobMissing", "Blobs", "OpenBlob", "StorageFailed"]

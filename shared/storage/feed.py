@@ -1,0 +1,220 @@
+"""The change feed's log: numbered events without gaps, in order, whoever writes them.
+
+An event's number is decided by inserting its row: a conflict means that somebody else was first, so read on and try
+again. There is no counter row. A transaction is whole and starts behind the last row, hence no gap; rows stay for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+
+from shared.errors import StoreUnavailable
+from shared.storage.batching import GroupCommit, last_existing
+from shared.storage.errors import OutcomeUnknown, TransactionFailed
+from shared.storage.keys import SCHEMA
+from shared.storage.tables import Entity, Tables, Write
+
+log = logging.getLogger(__name__)
+
+TABLE = "feed"
+BLOCK = 1000
+_MOST = 98
+_TRIES = 50
+_HINTS = "hint"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Action(Enum):
+    """What happened to an instance; the words are those of the change feed (contract C8.2)."""
+
+    CREATE = "Create"
+    UPDATE = "Update"
+    DELETE = "Delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change of one instance.
+
+    Attributes:
+        event_id: unique; lets a writer recognise its own events after a lost answer.
+        action: what happened.
+        partition: name of the data partition.
+        study_uid: StudyInstanceUID.
+        series_uid: SeriesInstanceUID.
+        sop_instance_uid: SOPInstanceUID.
+        version: version number of the instance the event is about.
+    """
+
+    event_id: str
+    action: Action
+    partition: str
+    study_uid: str
+    series_uid: str
+    sop_instance_uid: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Tail:
+    """The last event known: the next number, and the time the next event must be later than (100 ns ticks)."""
+
+    number: int
+    ticks: int
+
+
+def block_partition(number: int) -> str:
+    """Partition of the event with that number (1, 2, 3 …)."""
+    return f"f~{(number - 1) // BLOCK}"
+
+
+def event_row(number: int) -> str:
+    """Row of the event with that number."""
+    return f"{number:019d}"
+
+
+class Feed:
+    """The feed of all data partitions together, seen from one worker."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._tail: _Tail | None = None
+        self._commit = GroupCommit(self._write, _MOST)
+
+    async def append(self, events: Sequence[Event]) -> list[int]:
+        """Append events; gives their numbers. Safe to call again with the same events after a failure."""
+        return await self._commit.add(events)
+
+    async def last_number(self) -> int:
+        """Number of the newest event; 0 when there is none."""
+        self._tail = await self._find_tail(self._tail)
+        return self._tail.number
+
+    @property
+    def cached_number(self) -> int | None:
+        """A number at or below the newest event's that this worker has seen; None when it has seen none."""
+        return self._tail.number if self._tail is not None else None
+
+    async def _write(self, events: Sequence[Event]) -> list[int]:
+        uncertain = False
+        for _ in range(_TRIES):
+            if self._tail is None or uncertain:
+                known = self._tail
+                self._tail = await self._find_tail(known)
+                if uncertain and known is not None:
+                    numbers = await self._own(events, known.number, self._tail.number)
+                    if numbers:
+                        return numbers
+            try:
+                return await self._insert(events, self._tail)
+            except OutcomeUnknown:
+                uncertain = True
+            except TransactionFailed as error:
+                if error.code != "EntityAlreadyExists":
+                    raise
+                # Somebody was first; or it was us, and the answer got lost.
+                uncertain = True
+        log.error("the feed is too busy", extra={"tries": _TRIES})
+        raise StoreUnavailable
+
+    async def _insert(self, events: Sequence[Event], tail: _Tail) -> list[int]:
+        """Append all events that fit into the tail's block in one transaction, then the rest in the next block."""
+        numbers: list[int] = []
+        left = list(events)
+        while left:
+            first = tail.number + 1
+            room = BLOCK - (first - 1) % BLOCK
+            now, left = left[:room], left[room:]
+            ticks = max(_ticks_now(), tail.ticks + 1)
+            writes = [
+                Write("insert", event_row(first + place), _entity(event, ticks + place))
+                for place, event in enumerate(now)
+            ]
+            await self._tables.transact(TABLE, block_partition(first), writes)
+            tail = self._tail = _Tail(first + len(now) - 1, ticks + len(now) - 1)
+            numbers += range(first, first + len(now))
+            if (first - 1) % BLOCK == 0:
+                await self._tables.put("work", _HINTS, "feed", {"number": first, "schema": SCHEMA})
+        return numbers
+
+    async def _own(self, events: Sequence[Event], after: int, upto: int) -> list[int]:
+        """Numbers of these events where they are in the feed already, all of them in order; empty otherwise."""
+        wanted = {event.event_id: place for place, event in enumerate(events)}
+        found: dict[int, int] = {}
+        for block in range(after // BLOCK, (upto - 1) // BLOCK + 1):
+            where = f"PartitionKey eq 'f~{block}' and RowKey gt '{event_row(after)}'"
+            async for page in self._tables.pages(TABLE, where, ("RowKey", "eventId")):
+                for row in page:
+                    if row["eventId"] in wanted:
+                        found[wanted[row["eventId"]]] = int(row["RowKey"])
+        if not found:
+            return []
+        if len(found) < len(events):
+            # A group that straddles a block is two transactions: only its first half may have been written.
+            rest = [event for place, event in enumerate(events) if place not in found]
+            for place, number in zip(
+                (place for place in range(len(events)) if place not in found), await self._write(rest), strict=True
+            ):
+                found[place] = number
+        return [found[place] for place in range(len(events))]
+
+    async def _find_tail(self, known: _Tail | None) -> _Tail:
+        start = known.number if known is not None else await self._hinted()
+        block = max(start - 1, 0) // BLOCK
+        last = await last_existing(self._block_begun, block if await self._block_begun(block) else -1)
+        if last < 0:
+            return _Tail(0, 0)
+        newest: Entity | None = None
+        low = event_row(start) if (start - 1) // BLOCK == last and start > 0 else event_row(0)
+        where = f"PartitionKey eq 'f~{last}' and RowKey ge '{low}'"
+        async for page in self._tables.pages(TABLE, where, ("RowKey", "time")):
+            newest = page[-1] if page else newest
+        assert newest is not None, "a block that has begun has a row"
+        return _Tail(int(newest["RowKey"]), _ticks(newest["time"]))
+
+    async def _hinted(self) -> int:
+        row = await self._tables.get("work", _HINTS, "feed")
+        return int(row["number"]) if row else 0
+
+    async def _block_begun(self, block: int) -> bool:
+        first = block * BLOCK + 1
+        return await self._tables.get(TABLE, block_partition(first), event_row(first), ("RowKey",)) is not None
+
+
+def _entity(event: Event, ticks: int) -> dict[str, object]:
+    return {
+        "eventId": event.event_id,
+        "action": event.action.value,
+        "partition": event.partition,
+        "study": event.study_uid,
+        "series": event.series_uid,
+        "instance": event.sop_instance_uid,
+        "version": event.version,
+        "time": time_text(ticks),
+        "schema": SCHEMA,
+    }
+
+
+def _ticks_now() -> int:
+    # Whole microseconds, as the clock gives them.
+    return (datetime.now(UTC) - _EPOCH) // timedelta(microseconds=1) * 10
+
+
+def time_text(ticks: int) -> str:
+    """A time as text with seven digits of fraction, whose order is the order of time.
+
+    Args:
+        ticks: hundreds of nanoseconds since 1970.
+    """
+    moment = _EPOCH + timedelta(seconds=ticks // 10_000_000)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ticks % 10_000_000:07d}+00:00"
+
+
+def _ticks(text: str) -> int:
+    whole, _, rest = text.partition(".")
+    moment = datetime.fromisoformat(whole + "+00:00")
+    return (moment - _EPOCH) // timedelta(seconds=1) * 10_000_000 + int(rest[:7])

@@ -1,0 +1,330 @@
+"""Writing side of the index: makes uploaded instances visible, then tells search and feed.
+
+An instance exists when its row does. Its blob is there before; covering rows and events follow before the client is
+answered. All rows of a study change together, in one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from shared.errors import StoreUnavailable
+from shared.storage.blobs import Blobs
+from shared.storage.errors import OutcomeUnknown, TransactionFailed
+from shared.storage.feed import Action, Event, Feed
+from shared.storage.keys import (
+    STUDY_ROW,
+    instance_row,
+    main_table,
+    segment_partition,
+    segment_table,
+    series_row,
+    study_partition,
+    ulid,
+    version_number,
+)
+from shared.storage.rows import (
+    PROPERTY_BYTES,
+    LevelState,
+    NewInstance,
+    covering_row,
+    covering_row_key,
+    dictionary_of,
+    distinct,
+    fits_row,
+    instance_entity,
+    packed_metadata,
+    state_entity,
+    state_of,
+)
+from shared.storage.segments import SegmentLog
+from shared.storage.tables import ETAG, Entity, Tables, Write, binary
+from shared.storage.writer import Writer
+
+_TRIES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class DataPartition:
+    """A data partition, by number for keys and by name for people."""
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The rows of a study and of some of its series as they were read; None for one that does not exist."""
+
+    study: Entity | None
+    series: Mapping[str, Entity | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One try at a transaction, and what is to follow when it succeeds."""
+
+    writes: list[Write]
+    events: list[Event]
+    studies: list[tuple[LevelState, LevelState | None]]
+    series: list[tuple[str, LevelState, LevelState | None]]
+    first_instance: int
+
+
+class Index:
+    """Rows of studies, series and instances, seen from one worker that writes them."""
+
+    def __init__(self, tables: Tables, blobs: Blobs, feed: Feed, writer: Writer) -> None:
+        self._tables = tables
+        self._blobs = blobs
+        self._feed = feed
+        self._writer = writer
+        self._logs: dict[tuple[str, int], SegmentLog] = {}
+
+    async def study(self, partition: DataPartition, study_uid: str) -> Entity | None:
+        """The row of a study."""
+        return await self._row(partition, study_uid, STUDY_ROW)
+
+    async def series(self, partition: DataPartition, study_uid: str, series_uid: str) -> Entity | None:
+        """The row of a series."""
+        return await self._row(partition, study_uid, series_row(series_uid))
+
+    async def ready(self, partition: DataPartition) -> None:
+        """Learn where the logs end and say that this worker writes, while the request's blobs are on their way."""
+        await asyncio.gather(
+            self._log("log", partition).current(),
+            self._log("ser", partition).current(),
+            self._writer.may_commit(),
+        )
+
+    async def commit(
+        self, partition: DataPartition, instances: Sequence[NewInstance], seen: Snapshot | None = None
+    ) -> list[bool]:
+        """Make instances of one study visible, at most `fits` of them.
+
+        Args:
+            partition: where to.
+            instances: of one study, no SOP instance twice.
+            seen: the study's rows as read before, saves reading them again.
+
+        Returns:
+            For each instance True when it was stored, False when one of that UID was there before.
+        """
+        study_uid = instances[0].study_uid
+        stored = dict.fromkeys((instance.sop_instance_uid for instance in instances), True)
+        left = list(instances)
+        for _ in range(_TRIES):
+            if seen is None:
+                seen = await self._read(partition, study_uid, left)
+            await self._writer.may_commit()
+            plan = await self._plan(partition, left, seen)
+            try:
+                await self._tables.transact(
+                    main_table(study_uid), study_partition(partition.number, study_uid), plan.writes
+                )
+                await self._follow_up(partition, study_uid, plan)
+                break
+            except OutcomeUnknown:
+                doubtful = True
+            except TransactionFailed as error:
+                if error.code != "EntityAlreadyExists" and error.status not in (404, 412):
+                    raise
+                doubtful = error.code == "EntityAlreadyExists" and error.index >= plan.first_instance
+            if doubtful:
+                rows = await self._existing(partition, left)
+                ours = [
+                    instance
+                    for instance in left
+                    if rows.get(instance.sop_instance_uid, {}).get("blob") == instance.blob
+                ]
+                left = [instance for instance in left if instance in ours or instance.sop_instance_uid not in rows]
+                stored.update(dict.fromkeys(rows.keys() - {instance.sop_instance_uid for instance in ours}, False))
+                if ours:
+                    # The answer got lost, not the write: add what had to follow it.
+                    await self._follow_up(partition, study_uid, await self._committed_plan(partition, ours, rows))
+                    break
+            if not left:
+                break
+            seen = None
+        else:
+            raise StoreUnavailable
+        return [stored[instance.sop_instance_uid] for instance in instances]
+
+    async def _follow_up(self, partition: DataPartition, study_uid: str, plan: _Plan) -> None:
+        await asyncio.gather(
+            self._feed.append(plan.events),
+            *(self._cover(partition, "log", STUDY_ROW, now, before, study_uid) for now, before in plan.studies),
+            *(
+                self._cover(partition, "ser", series_row(series_uid), now, before, study_uid, series_uid)
+                for series_uid, now, before in plan.series
+            ),
+        )
+
+    async def _cover(
+        self,
+        partition: DataPartition,
+        kind: Literal["log", "ser"],
+        row: str,
+        now: LevelState,
+        before: LevelState | None,
+        *uids: str,
+    ) -> None:
+        """Append a state's covering row, take the one before away; mend the pointer when the segment was full."""
+        log = self._log(kind, partition)
+        covering = covering_row(now, *uids)
+        appended = log.append([covering])
+        if before is None:
+            (segment,) = await appended
+        else:
+            (segment,), _ = await asyncio.gather(
+                appended, log.remove(before.segment, covering_row_key(before.order, *uids))
+            )
+        if segment == now.segment:
+            return
+        table, where = main_table(uids[0]), study_partition(partition.number, uids[0])
+        for _ in range(_TRIES):
+            current = await self._tables.get(table, where, row, ("order",))
+            if current is None or current["order"] != now.order:
+                # Somebody has written a newer one, or deleted it all, and looked for this row in the wrong segment.
+                await log.remove(segment, covering.row)
+                return
+            if await self._tables.merge(table, where, row, {"segment": segment}, current[ETAG]):
+                return
+
+    async def _plan(self, partition: DataPartition, instances: Sequence[NewInstance], seen: Snapshot) -> _Plan:
+        version = version_number()
+        study_log, series_log = self._log("log", partition), self._log("ser", partition)
+        before = state_of(seen.study) if seen.study else None
+        after = before or LevelState()
+        for instance in instances:
+            after = after.with_values(instance.study, instance.modality)
+        write, after = _level_write(STUDY_ROW, before, after, version, await study_log.current())
+        plan = _Plan([write], [], [], [], 1)
+        if before is None or after.order != before.order:
+            plan.studies.append((after, before))
+        dictionaries: dict[str, bytes] = {}
+        for series_uid in distinct(instance.series_uid for instance in instances):
+            members = [instance for instance in instances if instance.series_uid == series_uid]
+            row = seen.series.get(series_uid)
+            before = state_of(row) if row else None
+            after = before or LevelState()
+            for instance in members:
+                after = after.with_values(instance.series)
+            write, after = _level_write(series_row(series_uid), before, after, version, await series_log.current())
+            if row is None:
+                dictionaries[series_uid] = dictionary_of(members[0].metadata)
+                write = replace(
+                    write, entity={**write.entity, "dictionary": zlib.compress(dictionaries[series_uid], 9)}
+                )
+            else:
+                dictionaries[series_uid] = zlib.decompress(binary(row, "dictionary"))
+            if before is None or after.order != before.order:
+                plan.series.append((series_uid, after, before))
+            plan.writes.append(write)
+        first = len(plan.writes)
+        for instance in instances:
+            event_id = ulid()
+            plan.events.append(_event(event_id, partition, instance, version))
+            packed = packed_metadata(instance.metadata, dictionaries[instance.series_uid])
+            await self._put_beside(instance, packed)
+            entity = instance_entity(instance, packed if fits_row(packed) else b"", version, event_id)
+            plan.writes.append(Write("insert", instance_row(instance.series_uid, instance.sop_instance_uid), entity))
+        return replace(plan, first_instance=first)
+
+    async def _committed_plan(
+        self, partition: DataPartition, instances: Sequence[NewInstance], rows: Mapping[str, Entity]
+    ) -> _Plan:
+        """What had to follow a transaction whose answer was lost, read back from its rows."""
+        events = []
+        for instance in instances:
+            row = rows[instance.sop_instance_uid]
+            events.append(_event(row["event"], partition, instance, int(row["version"])))
+        study_uid = instances[0].study_uid
+        seen = await self._read(partition, study_uid, instances)
+        plan = _Plan([], events, [], [], 0)
+        if seen.study and not await self._covered(partition, "log", state_of(seen.study), study_uid):
+            plan.studies.append((state_of(seen.study), None))
+        for uid, series in seen.series.items():
+            if series and not await self._covered(partition, "ser", state_of(series), study_uid, uid):
+                plan.series.append((uid, state_of(series), None))
+        return plan
+
+    async def _covered(
+        self, partition: DataPartition, kind: Literal["log", "ser"], state: LevelState, *uids: str
+    ) -> bool:
+        table, where = segment_table(kind, state.segment), segment_partition(partition.number, state.segment)
+        return await self._tables.get(table, where, covering_row_key(state.order, *uids), ("RowKey",)) is not None
+
+    async def _put_beside(self, instance: NewInstance, packed: bytes) -> None:
+        """Write what is too long for a row into blobs beside the instance's."""
+        if not fits_row(packed):
+            await self._blobs.put(metadata_blob(instance.blob), packed)
+        if instance.pixels is not None and len(instance.pixels.fragments) > PROPERTY_BYTES:
+            await self._blobs.put(fragments_blob(instance.blob), instance.pixels.fragments)
+
+    async def _read(self, partition: DataPartition, study_uid: str, instances: Sequence[NewInstance]) -> Snapshot:
+        uids = distinct(instance.series_uid for instance in instances)
+        study, *series = await asyncio.gather(
+            self.study(partition, study_uid), *(self.series(partition, study_uid, uid) for uid in uids)
+        )
+        return Snapshot(study, dict(zip(uids, series, strict=True)))
+
+    async def _existing(self, partition: DataPartition, instances: Sequence[NewInstance]) -> dict[str, Entity]:
+        """Those of the instances that have a row, by SOP instance UID."""
+        rows = await asyncio.gather(
+            *(
+                self._row(partition, instance.study_uid, instance_row(instance.series_uid, instance.sop_instance_uid))
+                for instance in instances
+            )
+        )
+        return {
+            instance.sop_instance_uid: row for instance, row in zip(instances, rows, strict=True) if row is not None
+        }
+
+    async def _row(self, partition: DataPartition, study_uid: str, row: str) -> Entity | None:
+        return await self._tables.get(main_table(study_uid), study_partition(partition.number, study_uid), row)
+
+    def _log(self, kind: Literal["log", "ser"], partition: DataPartition) -> SegmentLog:
+        key = (kind, partition.number)
+        if key not in self._logs:
+            self._logs[key] = SegmentLog(self._tables, kind, partition.number)
+        return self._logs[key]
+
+
+def metadata_blob(blob: str) -> str:
+    """Name of the blob with metadata that is too long for a row."""
+    return f"{blob}.meta"
+
+
+def fragments_blob(blob: str) -> str:
+    """Name of the blob with fragment lengths that are too long for a row."""
+    return f"{blob}.frag"
+
+
+def _level_write(
+    row: str, before: LevelState | None, after: LevelState, version: int, segment: int
+) -> tuple[Write, LevelState]:
+    """How a study or series row changes, and its state then."""
+    if before is not None and after.says_the_same(before):
+        return Write("merge", row, {"version": version}), after
+    after = replace(after, order=ulid(before.order if before else ""), segment=segment)
+    entity = state_entity(after, version)
+    if before is None:
+        return Write("insert", row, entity), after
+    return Write("merge", row, entity, before.etag), after
+
+
+def _event(event_id: str, partition: DataPartition, instance: NewInstance, version: int) -> Event:
+    return Event(
+        event_id=event_id,
+        action=Action.CREATE,
+        partition=partition.name,
+        study_uid=instance.study_uid,
+        series_uid=instance.series_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        version=version,
+    )

@@ -1,0 +1,258 @@
+"""Rows of studies, series and instances: what the house means by them, and how they are written down.
+
+The three kinds live in one partition a study, so that one transaction can change them together (storage/README.md).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from shared.storage.keys import SCHEMA, inverted
+from shared.storage.segments import CoveringRow
+from shared.storage.tables import Entity, binary, whole
+
+# A table property holds 64 KiB of binary; stay clear of the edge.
+PROPERTY_BYTES = 60_000
+METADATA_PROPERTIES = 9
+_DICTIONARY_BYTES = 32 * 1024  # zlib looks back this far and no farther
+_COLUMN = "q_"
+_MODALITY = "m_"
+
+
+@dataclass(frozen=True, slots=True)
+class LevelValues:
+    """What one instance says about its study or its series.
+
+    Attributes:
+        answer: the attributes of that level, DICOM JSON.
+        index: the indexed attributes of that level that have a value, DICOM JSON with one value each.
+        columns: folded values to search by, by keyword.
+    """
+
+    answer: Mapping[str, Any]
+    index: Mapping[str, Any]
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelColumns:
+    """Where the pixel data of an instance is.
+
+    Attributes:
+        offset_bytes: of the value, from the start of the instance.
+        length_bytes: of the value.
+        encapsulated: whether it is a sequence of fragments.
+        fragments: lengths of the items, the basic offset table first: zlib over little-endian 64-bit numbers.
+    """
+
+    offset_bytes: int
+    length_bytes: int
+    encapsulated: bool
+    fragments: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """An instance that is about to be stored; its bytes are in a blob already.
+
+    Attributes:
+        study_uid: StudyInstanceUID.
+        series_uid: SeriesInstanceUID.
+        sop_instance_uid: SOPInstanceUID.
+        sop_class_uid: SOPClassUID.
+        transfer_syntax: the stored transfer syntax.
+        blob: name of the blob.
+        length_bytes: how long the instance is in it.
+        pixels: where its pixel data is; None without pixel data.
+        metadata: the instance's DICOM JSON metadata, one object.
+        modality: Modality, empty when there is none.
+        study: what it says about its study.
+        series: what it says about its series.
+        columns: folded values of the instance level, by keyword.
+    """
+
+    study_uid: str
+    series_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax: str
+    blob: str
+    length_bytes: int
+    pixels: PixelColumns | None
+    metadata: bytes
+    modality: str
+    study: LevelValues
+    series: LevelValues
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class LevelState:
+    """A study or a series as its row has it.
+
+    Attributes:
+        answer: attributes of the newest instance.
+        index: indexed attributes; the newest value wins, a missing one erases nothing (contract C2.6).
+        columns: folded values of the same.
+        modalities: of a study: the modalities of its series.
+        order: order key; larger is newer.
+        segment: segment with its covering row.
+        etag: of the row as it was read; empty for a new one.
+    """
+
+    answer: Mapping[str, Any] = field(default_factory=dict)
+    index: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    modalities: frozenset[str] = frozenset()
+    order: str = ""
+    segment: int = 0
+    etag: str = ""
+
+    def with_values(self, values: LevelValues, modality: str = "") -> LevelState:
+        """The state after one more instance."""
+        return replace(
+            self,
+            answer=values.answer,
+            index={**self.index, **values.index},
+            columns={**self.columns, **values.columns},
+            modalities=self.modalities | {modality} if modality else self.modalities,
+        )
+
+    def says_the_same(self, other: LevelState) -> bool:
+        """Whether a search could not tell the two apart."""
+        return (self.answer, self.index, self.columns, self.modalities) == (
+            other.answer,
+            other.index,
+            other.columns,
+            other.modalities,
+        )
+
+
+def state_of(row: Entity) -> LevelState:
+    """The state that a study or series row holds."""
+    return LevelState(
+        answer=orjson.loads(zlib.decompress(binary(row, "answer"))),
+        index=orjson.loads(row["index"]),
+        columns={name.removeprefix(_COLUMN): value for name, value in row.items() if name.startswith(_COLUMN)},
+        modalities=frozenset(filter(None, row.get("modalities", "").split("\\"))),
+        order=row["order"],
+        segment=whole(row, "segment"),
+        etag=row["odata.etag"],
+    )
+
+
+def state_entity(state: LevelState, version: int) -> dict[str, Any]:
+    """The properties of a study or series row."""
+    return {
+        **_searchable(state),
+        "order": state.order,
+        "segment": state.segment,
+        "version": version,
+        "schema": SCHEMA,
+    }
+
+
+def covering_row(state: LevelState, *uids: str) -> CoveringRow:
+    """The row that a search finds: study UID, or study and series UID."""
+    names = ("study", "series")
+    entity = {**_searchable(state), "order": state.order, **dict(zip(names, uids, strict=False))}
+    return CoveringRow(covering_row_key(state.order, *uids), entity)
+
+
+def covering_row_key(order: str, *uids: str) -> str:
+    """RowKey of a covering row: newest first."""
+    return "~".join((inverted(order), *uids))
+
+
+def dictionary_of(metadata: bytes) -> bytes:
+    """The part of a series' first metadata that helps to compress the others."""
+    return metadata[:_DICTIONARY_BYTES]
+
+
+def packed_metadata(metadata: bytes, dictionary: bytes) -> bytes:
+    """Metadata, compressed with the series' dictionary: a few hundred bytes where the instances are alike."""
+    packer = zlib.compressobj(level=6, zdict=dictionary)
+    return packer.compress(metadata) + packer.flush()
+
+
+def unpacked_metadata(packed: bytes, dictionary: bytes) -> bytes:
+    """The reverse of `packed_metadata`."""
+    unpacker = zlib.decompressobj(zdict=dictionary)
+    return unpacker.decompress(packed) + unpacker.flush()
+
+
+def instance_entity(instance: NewInstance, packed: bytes, version: int, event_id: str) -> dict[str, Any]:
+    """The properties of an instance row.
+
+    Args:
+        instance: the instance.
+        packed: its metadata, packed; empty when it is in a blob beside the instance because it is too long for a row.
+        version: the instance's version number.
+        event_id: id of its event in the change feed.
+    """
+    entity: dict[str, Any] = {
+        "blob": instance.blob,
+        "offset": 0,
+        "length": instance.length_bytes,
+        "syntax": instance.transfer_syntax,
+        "sopClass": instance.sop_class_uid,
+        "version": version,
+        "event": event_id,
+        "schema": SCHEMA,
+        **{_COLUMN + name: value for name, value in instance.columns.items()},
+    }
+    for place, start in enumerate(range(0, len(packed), PROPERTY_BYTES)):
+        entity[f"meta{place}"] = packed[start : start + PROPERTY_BYTES]
+    if instance.pixels is not None:
+        entity["pixelOffset"] = instance.pixels.offset_bytes
+        entity["pixelLength"] = instance.pixels.length_bytes
+        entity["encapsulated"] = instance.pixels.encapsulated
+        if 0 < len(instance.pixels.fragments) <= PROPERTY_BYTES:
+            entity["fragments"] = instance.pixels.fragments
+    return entity
+
+
+def packed_of(row: Entity) -> bytes:
+    """The packed metadata of an instance row; empty when it is in a blob of its own."""
+    return b"".join(binary(row, f"meta{place}") for place in range(METADATA_PROPERTIES) if f"meta{place}" in row)
+
+
+METADATA_COLUMNS = tuple(f"meta{place}" for place in range(METADATA_PROPERTIES))
+
+
+def fits_row(packed: bytes) -> bool:
+    """Whether packed metadata goes into the instance's row."""
+    return len(packed) <= PROPERTY_BYTES * METADATA_PROPERTIES
+
+
+def _searchable(state: LevelState) -> dict[str, Any]:
+    return {
+        "answer": _packed_answer(state.answer),
+        "index": orjson.dumps(state.index, option=orjson.OPT_SORT_KEYS).decode(),
+        "modalities": "\\".join(sorted(state.modalities)),
+        **{_COLUMN + name: value for name, value in state.columns.items()},
+        **{_MODALITY + _hex(sorted_name): True for sorted_name in sorted(state.modalities)},
+    }
+
+
+def _packed_answer(answer: Mapping[str, Any]) -> bytes:
+    packed = zlib.compress(orjson.dumps(answer))
+    if len(packed) > PROPERTY_BYTES:
+        # Only sequences can be this long. Search can live without one; the instance's metadata keeps it.
+        packed = zlib.compress(orjson.dumps({tag: item for tag, item in answer.items() if item["vr"] != "SQ"}))
+    return packed
+
+
+def _hex(text: str) -> str:
+    # A property name takes letters and digits only.
+    return text.encode().hex()
+
+
+def distinct(values: Iterable[str]) -> list[str]:
+    """The values once each, in order."""
+    return list(dict.fromkeys(values))

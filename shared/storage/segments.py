@@ -1,0 +1,180 @@
+"""The segment log: one covering row a study (`log`) or a series (`ser`), read newest first by search.
+
+A segment is a partition. Its header row `~H` is there while the segment takes rows; every append merges it in the same
+transaction, and sealing deletes it, so a late writer is told to move on and a sealed segment never gains a row. `~C`
+says that the segment was begun and stays for ever, so that nobody brings a sealed segment back to life.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from shared.errors import StoreUnavailable
+from shared.storage.batching import GroupCommit, last_existing
+from shared.storage.errors import OutcomeUnknown, TransactionFailed
+from shared.storage.keys import SCHEMA, segment_partition, segment_table
+from shared.storage.tables import TRANSACTION_BYTES, Tables, Write
+
+log = logging.getLogger(__name__)
+
+ROWS = 1000
+"""A segment is sealed when it has about this many rows."""
+
+_MOST = 90
+_TRIES = 50
+_COUNT_EVERY = 100
+_HEADER, _BEGUN = "~H", "~C"
+
+
+@dataclass(frozen=True, slots=True)
+class CoveringRow:
+    """A row that answers a search without reading anything else.
+
+    Attributes:
+        row: its RowKey: inverted order key, then the UIDs.
+        entity: its properties.
+    """
+
+    row: str
+    entity: Mapping[str, Any]
+
+
+class SegmentLog:
+    """One data partition's log of one kind, seen from one worker.
+
+    Args:
+        tables: where to.
+        kind: `log` for studies, `ser` for series.
+        partition: number of the data partition.
+        rows: how many rows make a full segment.
+    """
+
+    def __init__(self, tables: Tables, kind: Literal["log", "ser"], partition: int, rows: int = ROWS) -> None:
+        self._tables = tables
+        self._kind = kind
+        self._partition = partition
+        self._rows = rows
+        self._segment: int | None = None
+        self._since_count = 0
+        self._commit = GroupCommit(self._write, _MOST)
+
+    async def current(self) -> int:
+        """Number of the segment that the next row will probably go to."""
+        if self._segment is None:
+            hint = await self._tables.get("work", "hint", self._hint_row)
+            hinted = int(hint["segment"]) if hint else -1
+            self._segment = max(await last_existing(self._begun, hinted), 0)
+        return self._segment
+
+    async def append(self, rows: Sequence[CoveringRow]) -> list[int]:
+        """Append rows; gives the segment each one is in. Appending a row again leaves it as it is."""
+        return await self._commit.add(rows)
+
+    async def remove(self, segment: int, row: str) -> None:
+        """Take a covering row away. If it is not there yet, its writer is late and shall find its place taken."""
+        table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
+        if not await self._tables.delete(table, where, row):
+            await self._tables.put(table, where, row, {"superseded": True, "schema": SCHEMA})
+
+    async def seal(self, segment: int) -> None:
+        """Close a segment for ever and begin the next one. Doing it again changes nothing."""
+        table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
+        await self._tables.delete(table, where, _HEADER)
+        await self._begin(segment + 1)
+
+    async def _write(self, rows: Sequence[CoveringRow]) -> list[int]:
+        segment = await self.current()
+        done: list[int] = []
+        while len(done) < len(rows):
+            part = _within_bytes(rows[len(done) :])
+            segment = await self._append_part(segment, part)
+            done += [segment] * len(part)
+        return done
+
+    async def _append_part(self, segment: int, rows: Sequence[CoveringRow]) -> int:
+        """Append rows that fit one transaction to the first segment from `segment` on that still takes rows."""
+        left = list(rows)
+        for _ in range(_TRIES):
+            table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
+            writes = [Write("merge", _HEADER, {"schema": SCHEMA})]
+            writes += [Write("insert", row.row, {**row.entity, "schema": SCHEMA}) for row in left]
+            try:
+                await self._tables.transact(table, where, writes)
+            except OutcomeUnknown:
+                continue
+            except TransactionFailed as error:
+                if error.code == "EntityAlreadyExists":
+                    # Ours from a try whose answer was lost, or superseded meanwhile: either way its place is taken.
+                    del left[error.index - 1]
+                    if left:
+                        continue
+                elif error.status == 404:
+                    segment = await self._next(segment)
+                    continue
+                else:
+                    raise
+            self._segment = segment
+            await self._count(segment, len(rows))
+            return segment
+        log.error("no segment takes rows", extra={"kind": self._kind, "tries": _TRIES})
+        raise StoreUnavailable
+
+    async def _next(self, segment: int) -> int:
+        """Where to go when a segment's header is missing: it was never begun, or it is sealed."""
+        if not await self._begun(segment):
+            await self._begin(segment)
+            return segment
+        following = await last_existing(self._begun, segment)
+        if following == segment:
+            # Sealed, and the sealer died before it began the next one.
+            await self._begin(segment + 1)
+            return segment + 1
+        return following
+
+    async def _begin(self, segment: int) -> None:
+        table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
+        try:
+            await self._tables.transact(table, where, [Write("insert", _BEGUN), Write("insert", _HEADER)])
+        except TransactionFailed as error:
+            if error.code != "EntityAlreadyExists":
+                raise
+        except OutcomeUnknown:
+            return  # the append that follows finds out
+        await self._tables.put("work", "hint", self._hint_row, {"segment": segment, "schema": SCHEMA})
+
+    async def _begun(self, segment: int) -> bool:
+        table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
+        return await self._tables.get(table, where, _BEGUN, ("RowKey",)) is not None
+
+    async def _count(self, segment: int, added: int) -> None:
+        """Now and then, look how full the segment is; other workers append to it too."""
+        self._since_count += added
+        if self._since_count < min(_COUNT_EVERY, self._rows):
+            return
+        self._since_count = 0
+        table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
+        rows = 0
+        async for page in self._tables.pages(table, f"PartitionKey eq '{where}'", ("RowKey",)):
+            rows += len(page)
+        if rows >= self._rows:
+            await self.seal(segment)
+            self._segment = segment + 1
+
+    @property
+    def _hint_row(self) -> str:
+        return f"{self._kind}~{self._partition}"
+
+
+def _within_bytes(rows: Sequence[CoveringRow]) -> Sequence[CoveringRow]:
+    total = 0
+    for place, row in enumerate(rows):
+        total += sum(len(value) for value in row.entity.values() if isinstance(value, str | bytes)) + 500
+        if place and total > TRANSACTION_BYTES:
+            return rows[:place]
+    return rows
+
+
+__all__ = ["ROWS", "CoveringRow", "SegmentLog"]

@@ -1,0 +1,102 @@
+"""Everything a handler may reach in storage. Opening it does no I/O: connections are made when they are first used."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from azure.core.pipeline.transport import AsyncHttpTransport
+
+from shared.settings import Settings
+from shared.storage.account import account_of
+from shared.storage.blobs import Blobs
+from shared.storage.client import StorageClient
+from shared.storage.feed import Feed
+from shared.storage.index import DataPartition, Index
+from shared.storage.instances import Instances
+from shared.storage.packs import Packs
+from shared.storage.partitions import Partitions
+from shared.storage.tables import Tables
+from shared.storage.uploads import Uploads
+from shared.storage.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The stores of one app.
+
+    Attributes:
+        instances: reads stored instances.
+        packs: finished metadata answers.
+        index: makes uploaded instances visible.
+        uploads: brings bytes of new instances into blobs.
+        feed: the change feed's log.
+        partitions: names and numbers of data partitions.
+        writer: this worker as a writer.
+    """
+
+    instances: Instances
+    packs: Packs
+    index: Index
+    uploads: Uploads
+    feed: Feed
+    partitions: Partitions
+    writer: Writer
+    _client: StorageClient
+    _blobs: Blobs
+    _tables: Tables
+
+    async def partition(self, name: str) -> DataPartition:
+        """A data partition that exists.
+
+        Raises:
+            InvalidRequest: there is none of that name.
+        """
+        return DataPartition(await self.partitions.number(name), name)
+
+    async def partition_or_new(self, name: str) -> DataPartition:
+        """A data partition, made when it does not exist."""
+        return DataPartition(await self.partitions.number_or_new(name), name)
+
+    async def check(self) -> None:
+        """Return when both storage services answer.
+
+        Raises:
+            StoreUnavailable: one of them does not.
+        """
+        await asyncio.gather(self._blobs.check(), self._tables.check())
+
+    async def close(self) -> None:
+        """Finish what is being written behind answers, and close the connections."""
+        await self.packs.settled()
+        await self.writer.close()
+        await self._client.close()
+
+
+def open_stores(settings: Settings, transport: AsyncHttpTransport[Any, Any] | None = None) -> Stores:
+    """The stores that the settings name.
+
+    Args:
+        settings: the service's settings.
+        transport: replaces the HTTP transport to storage.
+
+    Raises:
+        SettingsError: the settings cannot be used.
+    """
+    client = StorageClient(account_of(settings), settings.identity_client_id, transport)
+    tables, blobs = Tables(client), Blobs(client, settings.container)
+    feed = Feed(tables)
+    writer = Writer(tables, feed)
+    return Stores(
+        instances=Instances(tables, blobs),
+        packs=Packs(blobs),
+        index=Index(tables, blobs, feed, writer),
+        uploads=Uploads(blobs, writer),
+        feed=feed,
+        partitions=Partitions(tables),
+        writer=writer,
+        _client=client,
+        _blobs=blobs,
+        _tables=tables,
+    )

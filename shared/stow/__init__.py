@@ -1,0 +1,1 @@
+"""Store transaction (STOW-RS, PS3.18 §10.5)."""

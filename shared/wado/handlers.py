@@ -1,0 +1,95 @@
+"""Retrieve (WADO-RS, PS3.18 §10.4): studies, series, instances and their metadata."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from shared.errors import NotAcceptable, NotFound
+from shared.storage.instances import StoredInstance
+from shared.storage.stores import Stores
+from shared.wado import metadata
+from shared.wado.instances import AS_STORED, as_parts, as_single, open_first
+from shared.wire.call import Call, Reply
+from shared.wire.multipart import new_boundary, related_content_type
+
+
+async def retrieve_study(call: Call, stores: Stores) -> Reply:
+    """All instances of a study as parts."""
+    return await _retrieve_many(call, stores, None)
+
+
+async def retrieve_series(call: Call, stores: Stores) -> Reply:
+    """All instances of a series as parts."""
+    return await _retrieve_many(call, stores, call.parameters["series_uid"])
+
+
+async def retrieve_instance(call: Call, stores: Stores) -> Reply:
+    """One instance, alone or as the only part."""
+    partition = await stores.partition(call.partition)
+    parameters = call.parameters
+    found = await stores.instances.find(
+        partition, parameters["study_uid"], parameters["series_uid"], parameters["sop_instance_uid"]
+    )
+    return await _one(call, stores, found)
+
+
+async def retrieve_study_metadata(call: Call, stores: Stores) -> Reply:
+    """Metadata of all instances of a study."""
+    return await metadata.of_study(call, stores)
+
+
+async def retrieve_series_metadata(call: Call, stores: Stores) -> Reply:
+    """Metadata of all instances of a series."""
+    return await metadata.of_series(call, stores)
+
+
+async def retrieve_instance_metadata(call: Call, stores: Stores) -> Reply:
+    """Metadata of one instance, still as an array."""
+    return await metadata.of_instance(call, stores)
+
+
+async def _retrieve_many(call: Call, stores: Stores, series_uid: str | None) -> Reply:
+    partition = await stores.partition(call.partition)
+    pages = stores.instances.pages(partition, call.parameters["study_uid"], series_uid)
+    first = await anext(pages, None)
+    if first is None:
+        raise NotFound("The study is not stored here." if series_uid is None else "The series is not stored here.")
+    if len(first) == 1:
+        # A page of one is the whole: pages are cut at hundreds.
+        return await _one(call, stores, first[0])
+    assert call.choice is not None, "the row offers representations"
+    if call.choice.transfer_syntax != AS_STORED:
+        # Contract C3.2: several instances are never transcoded in one answer.
+        raise NotAcceptable(
+            "Several instances are given as they are stored only. "
+            'Ask for multipart/related; type="application/dicom"; transfer-syntax=*'
+        )
+    boundary = new_boundary()
+    body = await open_first(as_parts(stores.instances, _flat(first, pages), AS_STORED, boundary))
+    return Reply(200, body, related_content_type(boundary, call.choice.media_type))
+
+
+async def _one(call: Call, stores: Stores, instance: StoredInstance) -> Reply:
+    assert call.choice is not None, "the row offers representations"
+    syntax = call.choice.transfer_syntax or AS_STORED
+    if call.choice.multipart:
+        boundary = new_boundary()
+        body = await open_first(as_parts(stores.instances, _only(instance), syntax, boundary))
+        return Reply(200, body, related_content_type(boundary, call.choice.media_type))
+    single = as_single(stores.instances, instance, syntax)
+    length = () if single.length_bytes is None else (("Content-Length", str(single.length_bytes)),)
+    return Reply(200, await open_first(single.chunks), single.media_type, length)
+
+
+async def _only(instance: StoredInstance) -> AsyncIterator[StoredInstance]:
+    yield instance
+
+
+async def _flat(
+    first: list[StoredInstance], rest: AsyncIterator[list[StoredInstance]]
+) -> AsyncIterator[StoredInstance]:
+    for instance in first:
+        yield instance
+    async for page in rest:
+        for instance in page:
+            yield instance

@@ -1,0 +1,1 @@
+"""Bytes to and from the client: request and reply, media types, multipart."""

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+
+import pytest
+
+from shared.api import manifest, routes
+from shared.api.decode import ManifestError
+from shared.settings import Settings
+from tests.api import made
+from tests.api.host_rules import Function, pick
+from tests.api.test_labels import SPELLINGS
+
+UID = {"studyInstanceUid": "1.2", "seriesInstanceUid": "3.4", "sopInstanceUid": "5.6"}
+
+
+def functions(endpoints) -> list[Function]:
+    return [Function(one.name, one.pattern.template, one.methods) for one in endpoints.values()]
+
+
+def rows():
+    for version in manifest.load(made.VERSIONS).versions:
+        for row in version.rows:
+            for spelling in SPELLINGS[version.label.text]:
+                yield version.label.slug, row, spelling
+
+
+def test_every_row_is_reached_under_every_spelling():
+    served = functions(made.bound())
+    for slug, row, spelling in rows():
+        path = row.path.format(**UID)
+        name, values = pick(served, row.method, f"/{spelling}/{path}")
+        assert (name, values["version"]) == (f"{slug}_{row.operation}", spelling)
+        name, _ = pick(served, row.method, f"/{spelling}/{path.upper() if '.' not in path else path}/")
+        assert name == f"{slug}_{row.operation}"
+        found = pick(served, row.method, f"/{spelling}/partitions/p1/{path}")
+        assert found[0] == (f"{slug}_{row.operation}InPartition" if row.partitioned else f"zy_{slug}_fallback")
+
+
+def test_other_methods_and_paths_below_a_version_reach_its_catch_all():
+    served = functions(made.bound())
+    for method in manifest.METHODS:
+        for path in ("", "/", "/nothing", "/studies/1/2/3/4", "/partitions/p/x"):
+            assert pick(served, method, f"/v1.0{path}")[0] == "zy_v1_fallback"
+    for method in ("PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"):
+        assert pick(served, method, "/V2/studies")[0] == "zy_v2_fallback"
+
+
+@pytest.mark.parametrize("segment", ["v3", "v2.1", "v1beta", "V9", "v2024-01-01"])
+def test_unknown_versions_reach_their_catch_all_at_any_depth(segment):
+    served = functions(made.bound())
+    for path in ("", "/", "/studies", "/api.yaml", "/a/b/c/d"):
+        assert pick(served, "GET", f"/{segment}{path}")[0] == "zz_unknown_version"
+
+
+@pytest.mark.parametrize("path", ["/vX/studies", "/v/studies", "/studies", "/", "/vfoo", "/partitions/p/studies"])
+def test_what_is_no_version_stays_with_the_host(path):
+    assert pick(functions(made.bound()), "POST", path) is None
+
+
+def test_health_is_outside_any_version():
+    served = functions(made.bound())
+    for path, name in (("live", "getLiveness"), ("ready", "getReadiness"), ("check", "checkHealth")):
+        assert pick(served, "GET", f"/health/{path}")[0] == f"service_{name}"
+    assert all(endpoint.headers == () for endpoint in made.bound().values() if endpoint.name.startswith("service_"))
+
+
+def test_the_switch_binds_unversioned_routes_to_the_named_version(tmp_path):
+    edit = {"service": lambda text: text.replace("unversioned_routes: refused", "unversioned_routes: v1.0-prerelease")}
+    room = made.Room()
+    endpoints = made.bound(made.folder(tmp_path, **edit), room=room)
+    served = functions(endpoints)
+    prerelease = manifest.load(made.VERSIONS).versions[0]
+    for row in prerelease.rows:
+        found = pick(served, row.method, f"/{row.path.format(**UID)}")
+        if row.handler.startswith("api."):
+            assert found is None
+        else:
+            assert found[0] == f"unversioned_{row.operation}"
+            assert endpoints[found[0]].headers == ()
+            assert endpoints[found[0]].work.behaviours == prerelease.behaviours
+    assert pick(served, "POST", "/partitions/p/studies")[0] == "unversioned_storeInstancesInPartition"
+    assert pick(served, "POST", "/v2/studies")[0] == "v2_storeInstances"
+
+
+def test_an_app_can_serve_one_version_and_knows_of_the_others():
+    endpoints = made.bound(settings=Settings(api_versions=("v2.0",)))
+    served = functions(endpoints)
+    assert pick(served, "POST", "/v2/studies")[0] == "v2_storeInstances"
+    assert pick(served, "POST", "/v1/studies")[0] == "zz_unknown_version"
+    assert endpoints["v2_storeInstances"].headers == (("api-supported-versions", "1.0-prerelease, 1, 2"),)
+
+
+def test_a_setting_that_names_no_version_stops_the_start():
+    with pytest.raises(ManifestError, match="DICOM_API_VERSIONS names 'v7'"):
+        made.bound(settings=Settings(api_versions=("v2", "v7")))
+
+
+BULK = """
+  - operation: {name}
+    method: POST
+    path: studies/$bulkUpdate
+    handler: stow.{handler}
+    tag: Store
+    summary: Change many studies
+    returns: {{202: nothing}}
+"""
+
+
+def test_a_literal_route_whose_name_sorts_late_is_refused(tmp_path):
+    where = made.folder(tmp_path, v2=lambda text: text + BULK.format(name="updateStudies", handler="update_studies"))
+    with pytest.raises(ManifestError) as caught:
+        made.bound(where)
+    (fault,) = caught.value.faults
+    assert fault.startswith("v2_updateStudies (")
+    assert "is never reached: v2_storeInstancesInStudy (" in fault
+
+
+def test_the_same_route_with_a_name_that_sorts_early_is_served(tmp_path):
+    where = made.folder(tmp_path, v2=lambda text: text + BULK.format(name="bulkUpdateStudies", handler="bulk_update"))
+    served = functions(made.bound(where))
+    assert pick(served, "POST", "/v2/studies/$BULKupdate")[0] == "v2_bulkUpdateStudies"
+    assert pick(served, "POST", "/v2/studies/1.2")[0] == "v2_storeInstancesInStudy"
+    assert pick(served, "POST", "/v1/studies/$bulkUpdate")[0] == "v1_storeInstancesInStudy"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("STUDIES/{sopInstanceUid}", "take the same paths with the same method"),
+        ("'{studyInstanceUid}/series'", "neither is the more specific one"),
+    ],
+)
+def test_routes_that_cannot_be_told_apart_are_refused(tmp_path, path, said):
+    extra = BULK.format(name="another", handler="another").replace("studies/$bulkUpdate", path)
+    with pytest.raises(ManifestError, match=said):
+        made.bound(made.folder(tmp_path, v2=lambda text: text + extra))
+
+
+def test_an_operation_named_like_the_partition_twin_of_another_is_refused(tmp_path):
+    extra = BULK.format(name="storeInstancesInPartition", handler="x")
+    with pytest.raises(ManifestError, match="two functions are named 'V2_STOREINSTANCESINPARTITION'"):
+        made.bound(made.folder(tmp_path, v2=lambda text: text + extra))
+
+
+def test_function_names_and_routes_the_host_would_drop_are_refused(tmp_path):
+    long_name = "a" * 128
+    extra = BULK.format(name=long_name, handler="x")
+    with pytest.raises(ManifestError, match="is not a name the host accepts"):
+        made.bound(made.folder(tmp_path, v2=lambda text: text + extra))
+
+
+def test_a_route_the_host_keeps_for_itself_is_refused(tmp_path):
+    edit = {"service": lambda text: text.replace("path: health/live", "path: administrators")}
+    with pytest.raises(ManifestError, match="keeps for itself"):
+        made.bound(made.folder(tmp_path, **edit))
+
+
+def test_all_missing_handlers_are_told_at_once(tmp_path):
+    edit = {
+        "v1": lambda text: text.replace("stow.store_instances\n", "stow.nothing_there\n").replace(
+            "wado.retrieve_study\n", "nowhere.retrieve_study\n"
+        )
+    }
+    with pytest.raises(ManifestError) as caught:
+        routes.bind(manifest.load(made.folder(tmp_path, **edit)), made.SETTINGS)
+    text = str(caught.value)
+    assert "v1: storeInstances: " in text
+    assert "there is no room 'nowhere' with handlers" in text
+
+
+@pytest.fixture
+def made_room(tmp_path, monkeypatch):
+    """A room of our own below the real package."""
+    import shared
+
+    (tmp_path / "shared" / "madeup").mkdir(parents=True)
+    (tmp_path / "shared" / "madeup" / "__init__.py").write_text("")
+    (tmp_path / "shared" / "madeup" / "handlers.py").write_text(
+        textwrap.dedent("""
+            async def good(call, stores): ...
+            def plain(call, stores): ...
+            async def narrow(call): ...
+            number = 1
+        """)
+    )
+    monkeypatch.setattr(shared, "__path__", [*shared.__path__, str(tmp_path / "shared")])
+    yield
+    for name in [name for name in sys.modules if name.startswith("shared.madeup")]:
+        del sys.modules[name]
+
+
+def test_handlers_are_found_by_room_and_function(made_room):
+    assert inspect.iscoroutinefunction(routes.room_handler("madeup.good"))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("plain", "no coroutine"), ("narrow", "two arguments"), ("number", "no coroutine"), ("gone", "no coroutine")],
+)
+def test_handlers_of_another_form_are_refused(made_room, name, said):
+    with pytest.raises(routes.HandlerError, match=said):
+        routes.room_handler(f"madeup.{name}")
+
+
+def test_only_handlers_of_rooms_can_be_named():
+    with pytest.raises(routes.HandlerError, match="no room 'api'"):
+        routes.room_handler("api.bind")

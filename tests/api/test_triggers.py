@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import asyncio
+import typing
+from collections.abc import AsyncIterator
+
+import azure.functions as func
+import pytest
+from azurefunctions.extensions.base import RequestTrackerMeta, ResponseTrackerMeta
+from azurefunctions.extensions.http.fastapi import Request, Response
+
+from shared.api import triggers
+from shared.errors import ClientGone
+from shared.wire.call import Reply
+from tests.api import made
+
+
+def scope(**more):
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "method": "POST",
+        "scheme": "https",
+        "path": "/v2/studies",
+        "query_string": b"a=%2C&a=2&b=",
+        "headers": [(b"host", b"h"), (b"x-one", b"1"), (b"x-one", b"\xe9"), (b"content-type", b"application/dicom")],
+        "path_params": {"version": "v2"},
+        **more,
+    }
+
+
+def receiving(*messages):
+    left = list(messages)
+
+    async def receive():
+        return left.pop(0)
+
+    return receive
+
+
+async def send_to(sent, response, *, receive=None, fail_after=None, spec_version="2.4"):
+    async def send(message):
+        if fail_after is not None and len(sent) >= fail_after:
+            raise OSError("closed")
+        sent.append(message)
+
+    async def wait_for_ever():
+        await asyncio.Event().wait()
+
+    await response(scope(asgi={"version": "3.0", "spec_version": spec_version}), receive or wait_for_ever, send)
+
+
+async def test_a_request_becomes_an_arrival_with_everything_raw():
+    request = Request(
+        scope(),
+        receiving(
+            {"type": "http.request", "body": b"one", "more_body": True},
+            {"type": "http.request", "body": b"two", "more_body": False},
+        ),
+    )
+    arrival = triggers.to_arrival(request)
+    assert (arrival.method, arrival.scheme, arrival.host) == ("POST", "https", "h")
+    assert arrival.query == "a=%2C&a=2&b="
+    assert arrival.headers.joined("X-One") == "1, é"
+    assert arrival.path_values == {"version": "v2"}
+    assert [chunk async for chunk in arrival.body] == [b"one", b"two"]
+
+
+async def test_a_client_that_goes_away_is_a_meaning_of_the_house():
+    request = Request(
+        scope(), receiving({"type": "http.request", "body": b"one", "more_body": True}, {"type": "http.disconnect"})
+    )
+    body = triggers.to_arrival(request).body
+    assert await anext(body) == b"one"
+    with pytest.raises(ClientGone):
+        await anext(body)
+
+
+async def test_a_reply_keeps_repeated_headers_and_has_its_length():
+    reply = Reply(200, b"body", "application/dicom+json", (("Warning", "one"), ("Warning", "two")))
+    sent: list[dict] = []
+    await send_to(sent, triggers.to_http(reply))
+    assert sent[0]["status"] == 200
+    assert sent[0]["headers"] == [
+        (b"content-length", b"4"),
+        (b"content-type", b"application/dicom+json"),
+        (b"warning", b"one"),
+        (b"warning", b"two"),
+    ]
+    assert sent[1]["body"] == b"body"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_an_answer_without_body_has_neither_length_nor_type(status):
+    sent: list[dict] = []
+    await send_to(sent, triggers.to_http(Reply(status)))
+    assert sent[0]["headers"] == []
+
+
+class Endless:
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"x"
+                await asyncio.sleep(0)
+        finally:
+            self.closed = True
+
+
+async def streamed(source) -> Reply:
+    async def act(_call):
+        return Reply(200, source.chunks(), "multipart/related")
+
+    endpoint = made.bound(room=made.Room(act))["v2_retrieveStudy"]
+    return await made.ask(endpoint, made.arrival(path={"studyInstanceUid": "1.2"}))
+
+
+async def test_a_stream_is_closed_when_sending_fails():
+    source, sent = Endless(), []
+    await send_to(sent, triggers.to_http(await streamed(source)), fail_after=4)
+    assert source.closed
+
+
+async def test_a_stream_is_closed_when_the_client_disconnects():
+    source, sent = Endless(), []
+    receive = receiving({"type": "http.disconnect"})
+    await send_to(sent, triggers.to_http(await streamed(source)), receive=receive, spec_version="2.3")
+    assert source.closed
+
+
+async def test_a_stream_that_is_never_begun_to_be_sent_can_be_closed():
+    source = Endless()
+    reply = await streamed(source)
+    await reply.body.aclose()
+    assert source.closed
+
+
+@pytest.fixture(scope="module")
+def app() -> func.FunctionApp:
+    app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+    triggers.register(app, list(made.bound().values()), made.door())
+    return app
+
+
+def test_triggers_satisfy_the_vendors_rules_for_streams(app):
+    endpoints = made.bound()
+    functions = {one.get_function_name(): one for one in app.get_functions()}
+    assert set(functions) == set(endpoints)
+    for name, function in functions.items():
+        user = function.get_user_function()
+        hints = typing.get_type_hints(user)
+        assert RequestTrackerMeta.check_type(hints["req"])
+        assert issubclass(hints["return"], Response)
+        assert ResponseTrackerMeta.check_type(hints["return"])
+        trigger, output = function.get_bindings()
+        assert trigger.route == endpoints[name].pattern.template
+        assert tuple(str(method) for method in trigger.methods) == endpoints[name].methods
+        assert (trigger.type, str(trigger.auth_level), output.type) == ("httpTrigger", "ANONYMOUS", "http")

@@ -1,0 +1,88 @@
+"""Instances for storage tests, without DICOM: storage only keeps what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+
+from shared.storage.index import DataPartition
+from shared.storage.rows import LevelValues, NewInstance
+from shared.storage.stores import Stores
+
+DEFAULT = DataPartition(0, "Microsoft.Default")
+
+
+def level(**values: str) -> LevelValues:
+    return LevelValues(
+        answer={key: {"vr": "LO", "Value": [value]} for key, value in values.items()},
+        index={key: {"vr": "LO", "Value": [value]} for key, value in values.items()},
+        columns={key: value.lower() for key, value in values.items()},
+    )
+
+
+def instance(
+    study: str, series: str, sop: str, *, blob: str = "0/w/1/b", name: str = "A", modality: str = "CT"
+) -> NewInstance:
+    return NewInstance(
+        study_uid=study,
+        series_uid=series,
+        sop_instance_uid=sop,
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+        transfer_syntax="1.2.840.10008.1.2.1",
+        blob=blob,
+        length_bytes=10,
+        pixels=None,
+        metadata=orjson.dumps({"00080018": {"vr": "UI", "Value": [sop]}, "00100010": {"vr": "LO", "Value": [name * 200]}}),
+        modality=modality,
+        study=level(PatientName=name),
+        series=level(Modality=modality),
+        columns={},
+    )
+
+
+async def store(
+    stores: Stores,
+    study: str,
+    sops: Sequence[str],
+    *,
+    series: str = "1.2.3",
+    name: str = "A",
+    modality: str = "CT",
+    partition: DataPartition = DEFAULT,
+) -> list[bool]:
+    """Upload ten bytes for each SOP instance and make them visible in one commit."""
+    async with stores.uploads.request(partition.number) as uploads:
+        instances = []
+        for sop in sops:
+            upload = uploads.begin()
+            await upload.write(b"0123456789")
+            await (await uploads.finish(upload))
+            instances.append(instance(study, series, sop, blob=upload.name, name=name, modality=modality))
+        stored = await stores.index.commit(partition, instances)
+        for one, is_new in zip(instances, stored, strict=True):
+            if is_new:
+                uploads.keep(one.blob)
+    return stored
+
+
+async def rows(stores: Stores, table: str) -> list[dict[str, object]]:
+    """All rows of a table in key order."""
+    return [dict(row) async for page in stores._tables.pages(table, "PartitionKey gt ' '") for row in page]
+
+
+async def covering_rows(stores: Stores, kind: str) -> list[dict[str, object]]:
+    """All covering rows of a log, headers left out."""
+    found: list[dict[str, object]] = []
+    for shard in range(16):
+        found += [row for row in await rows(stores, f"{kind}{shard:02d}") if "order" in row]
+    return found
+
+
+async def blob_names(stores: Stores) -> list[str]:
+    """Names of all blobs in the container."""
+    import re
+
+    url = f"{stores._blobs._root}?restype=container&comp=list"
+    response = await stores._client.send("GET", url, {"x-ms-version": "2021-12-02"})
+    return re.findall(r"<Name>([^<]+)</Name>", response.content.decode()) if response.status_code == 200 else []

@@ -1,0 +1,86 @@
+"""The service as a client meets it: the real local host, a process of its own, on a free port."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.dev.host_settings import environment
+from shared.dev.processes import Child, Guard
+from tests.support.azurite import running_azurite
+
+ROOT = Path(__file__).resolve().parents[2]
+_START_SECONDS = 60.0
+_STOP_SECONDS = 15.0
+_BASE_URL = re.compile(r"^Base URL: (http://\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running host.
+
+    Attributes:
+        url: its base, without a trailing slash.
+        pid: of the process that serves, for measurements.
+        process: the process itself, for its exit code and its last lines.
+    """
+
+    url: str
+    pid: int
+    process: Child
+
+
+@contextlib.contextmanager
+def started(settings: Mapping[str, str] | None = None, app: Path = ROOT) -> Iterator[Service]:
+    """Run a host for the length of a block.
+
+    Args:
+        settings: on top of local.settings.sample.json; storage is the test run's emulator unless they say otherwise.
+        app: folder of function_app.py.
+    """
+    storage = running_azurite().connection_string
+    # Settings of the person who runs the tests stay out of them.
+    inherited = {
+        name: value for name, value in environment().items() if not name.startswith(("DICOM_", "AzureWebJobs"))
+    }
+    chosen = {"AzureWebJobsStorage": storage, "DICOM_STORAGE": storage, **(settings or {})}
+    command = [sys.executable, "-u", "-m", "shared.dev.host", "--port", "0", "--app", str(app)]
+    command += ["--settings", str(ROOT / "local.settings.sample.json")]
+    process = Child("the local host", command, {**inherited, **chosen})
+    guard = Guard(inherited)
+    guard.watch(process.pid)
+    try:
+        yield Service(_base_url(process), process.pid, process)
+    finally:
+        process.stop(_STOP_SECONDS)
+        guard.dismiss()
+
+
+@contextlib.asynccontextmanager
+async def served(settings: Mapping[str, str] | None = None, app: Path = ROOT) -> AsyncIterator[Service]:
+    """As `started`, for asynchronous tests."""
+    runner = started(settings, app)
+    service = await asyncio.to_thread(runner.__enter__)
+    try:
+        yield service
+    finally:
+        await asyncio.to_thread(runner.__exit__, None, None, None)
+
+
+def _base_url(process: Child) -> str:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        found = _BASE_URL.search(process.last_lines())
+        if found:
+            # By number: `localhost` may be tried as an IPv6 address first.
+            return found.group(1).replace("localhost", "127.0.0.1")
+        if process.exit_code() is not None:
+            break
+        time.sleep(0.05)
+    raise AssertionError(f"the local host did not start:\n{process.last_lines()}")
