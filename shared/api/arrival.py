@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from shared.errors import ClientGone, InvalidParameter, PayloadTooLarge
 from shared.wire.call import Headers
 
-# What is read of a body nobody wanted, so that the platform, which is still sending it, does not fail the invocation.
-UNREAD_BYTES = 16 * 1024 * 1024
-UNREAD_SECONDS = 10.0
+# A body nobody wants is read and dropped before the answer, because the platform, which is still sending it, fails the
+# invocation otherwise. Up to the limit it costs no more than a body that is wanted; this much more covers what the
+# platform lets through above the limit, so that a 413 arrives as one.
+BEYOND_LIMIT_BYTES = 16 * 1024 * 1024
+UNWANTED_SECONDS = 120.0
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
@@ -94,9 +96,9 @@ class CountedBody:
 
     async def read_on(self) -> None:
         """Read and drop what the handler left, up to a bound in bytes and in time."""
-        most = self.received + min(UNREAD_BYTES, max(self._limit - self.received, 0))
+        most = self._limit + BEYOND_LIMIT_BYTES
         try:
-            async with asyncio.timeout(UNREAD_SECONDS):
+            async with asyncio.timeout(UNWANTED_SECONDS):
                 while not self._ended and self.received < most:
                     await self._take()
         except (StopAsyncIteration, ClientGone, TimeoutError):

@@ -122,9 +122,8 @@ def _parameter(parameter: Parameter) -> Node:
 def _responses(row: Row, shapes: Shapes) -> Node:
     """What the row returns and refuses, and the problems any operation may answer with."""
     offers = shapes.offers[row.offers] if row.offers else ()
-    answers = {status: problem for status, problem in shapes.problems.items() if problem.everywhere}
-    answers.update({status: shapes.problems[status] for status in row.refuses})
-    responses = {str(status): _response(answer, ("text/plain",), shapes) for status, answer in answers.items()}
+    refused = {status for status, problem in shapes.problems.items() if problem.everywhere}.union(row.refuses)
+    responses = {str(status): _reference("responses", f"Problem{status}") for status in refused}
     for status, name in row.returns:
         reply = shapes.replies[name]
         responses[str(status)] = _response(reply, reply.media_types or _offered(offers), shapes)
@@ -152,15 +151,22 @@ def _reference(group: str, name: str) -> Node:
 
 
 def _components(paths: Node, shapes: Shapes) -> Node:
-    """The schemas and headers the paths use, directly or through others."""
+    """The problems, schemas and headers the paths use, directly or through others."""
+    used = schema_references(paths)
+    responses = {
+        f"Problem{status}": _response(problem, ("text/plain",), shapes)
+        for status, problem in shapes.problems.items()
+        if f"#/components/responses/Problem{status}" in used
+    }
     wanted: set[str] = set()
-    todo = {name for name in schema_references(paths) if name in shapes.schemas}
+    todo = {name for name in schema_references([paths, responses]) if name in shapes.schemas}
     while todo:
         wanted |= todo
         todo = set().union(*(schema_references(shapes.schemas[name]) for name in todo)) - wanted
-    used_headers = {name.removeprefix("#/components/headers/") for name in schema_references(paths)}
+    used_headers = {name.removeprefix("#/components/headers/") for name in schema_references([paths, responses])}
     return {
         "schemas": {name: shapes.schemas[name] for name in sorted(wanted)},
+        "responses": responses,
         "headers": {
             name: {"description": header.text, "schema": {"type": header.type}}
             for name, header in shapes.headers.items()

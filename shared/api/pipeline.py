@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 import traceback
@@ -183,19 +184,26 @@ def _logged(reply: Reply, endpoint: Endpoint, started: float) -> Reply:
 def _note(error: Exception) -> None:
     """Log what nobody meant to happen; errors that are an answer to the client's own mistake are not logged."""
     if isinstance(error, StoreUnavailable):
-        LOG.warning("storage unavailable\n%s", _trace(error))
+        LOG.warning("storage unavailable causes=%s", " < ".join(_name(one) for one in _chain(error)))
     elif problems.status_of(type(error)) == 500:
         LOG.error("unexpected error\n%s", _trace(error))
 
 
 def _trace(error: BaseException) -> str:
     """Where an error came from, with its causes. Without messages: those of libraries may quote attribute values."""
-    lines: list[str] = []
-    seen: set[int] = set()
+    lines = ([f"{_name(one)}\n", *traceback.format_tb(one.__traceback__)] for one in _chain(error))
+    return "".join(itertools.chain.from_iterable(lines))
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what led to it."""
+    found: list[BaseException] = []
     current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        lines.append(f"{type(current).__module__}.{type(current).__qualname__}\n")
-        lines.extend(traceback.format_tb(current.__traceback__))
+    while current is not None and current not in found:
+        found.append(current)
         current = current.__cause__ or current.__context__
-    return "".join(lines)
+    return found
+
+
+def _name(error: BaseException) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"

@@ -1,7 +1,8 @@
-"""The storage emulator: Azurite's three services, each a process and a port of its own, started and stopped together."""
+"""The storage emulator: Azurite's three services, each a process and a port of its own, started and stopped as one."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import shutil
 import time
@@ -24,10 +25,15 @@ _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
+_ATTEMPTS = 3
 
 
 class AzuriteError(Exception):
     """The emulator cannot be started; the text says why."""
+
+
+class EndedAtStart(AzuriteError):
+    """A process of the emulator ended before it listened, as it does when its port is taken."""
 
 
 def connection_string(service_ports: Sequence[int]) -> str:
@@ -83,16 +89,23 @@ class RunningAzurite:
         self._stack = ExitStack()
 
     def __enter__(self) -> Azurite:
-        try:
-            return self._start()
-        except BaseException:
-            self._stack.close()
-            raise
+        # Somebody may take a free port before the emulator does; then other ones are tried.
+        for _ in range(_ATTEMPTS - 1 if self._ports is None else 0):
+            with contextlib.suppress(EndedAtStart, ports.PortTaken):
+                return self._cleanly()
+        return self._cleanly()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def _cleanly(self) -> Azurite:
+        try:
+            return self._start()
+        except BaseException:
+            self._stack.close()
+            raise
 
     def _start(self) -> Azurite:
         if self._data is not None:
@@ -132,7 +145,7 @@ def _wait(child: Child, port: int) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not ports.answers(port):
         if child.exit_code() is not None:
-            raise AzuriteError(f"{child.name} ended at start:\n{child.last_lines()}")
+            raise EndedAtStart(f"{child.name} ended at start:\n{child.last_lines()}")
         if time.monotonic() > deadline:
             raise AzuriteError(f"{child.name} did not listen on port {port} within {_START_SECONDS:.0f} s")
         time.sleep(0.05)

@@ -1,4 +1,7 @@
-"""The local Functions host: `python -m shared.dev.host`. Serves the triggers of an app folder as Azure would, refuses what Azure would."""
+"""The local Functions host, `python -m shared.dev.host`.
+
+Serves the triggers of an app folder as Azure would, and refuses what Azure would.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,8 @@ class Background:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run all loops; at the end let what runs finish, for a while."""
-        for loop in [*self._timers.values(), *self._queues]:
+        loops: list[TimerLoop | QueueLoop] = [*self._timers.values(), *self._queues]
+        for loop in loops:
             self._keep(asyncio.create_task(loop.run(self._stopping)))
         try:
             yield
@@ -152,11 +156,19 @@ def _describe(app: HostedApp) -> str:
     return "\n".join(lines)
 
 
+def _count(app: HostedApp) -> str:
+    kinds = {HttpTrigger: 0, QueueTrigger: 0, TimerTrigger: 0}
+    for function in app.functions:
+        kinds[type(function.trigger)] += 1
+    return "Functions: " + ", ".join(f"{count} {kind.__name__[:-7].lower()}" for kind, count in kinds.items())
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m shared.dev.host", description="Serve a function app locally.")
     parser.add_argument("--app", type=Path, default=Path(), help="folder of function_app.py (default: here)")
     parser.add_argument("--host", default=ports.LOOPBACK, help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=7071, help="0 takes a free one (default: 7071)")
+    parser.add_argument("--brief", action="store_true", help="say less: count the functions, do not list them")
     parser.add_argument("--settings", type=Path, help="settings file (default: local.settings.json of the app, if any)")
     return parser
 
@@ -191,10 +203,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     host = Host(app, environment)
     host.stop_on_signals()
-    print(_describe(app))
+    print(_count(app) if options.brief else _describe(app))
     print(f"Base URL: http://localhost:{listener.getsockname()[1]}", flush=True)
     asyncio.run(host.serve(listener))
-    print("Stopped.", flush=True)
+    # An app has no hook to close its clients with, on Azure neither: complaints about that would hide what matters.
+    logging.disable()
+    if not options.brief:
+        print("Stopped.", flush=True)
     return 0
 
 

@@ -1,4 +1,7 @@
-"""A function app as the local host sees it: imported, indexed, checked. What Azure would refuse or drop is refused here, all at once."""
+"""A function app as the local host sees it: imported, indexed, checked.
+
+What Azure would refuse, or drop with a line in a log, is refused here, all of it at once.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import json
 import re
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +57,11 @@ class TimerTrigger:
     run_on_startup: bool
 
 
+Trigger = HttpTrigger | QueueTrigger | TimerTrigger
+# binding, function name, host.json, settings
+_Reader = Callable[[Mapping[str, Any], str, host_json.HostOptions, Mapping[str, str]], Trigger]
+
+
 @dataclass(frozen=True, slots=True)
 class HostedFunction:
     """One function that can be run.
@@ -65,7 +73,7 @@ class HostedFunction:
     """
 
     name: str
-    trigger: HttpTrigger | QueueTrigger | TimerTrigger
+    trigger: Trigger
     handler: host_signatures.Handler
 
 
@@ -194,7 +202,7 @@ def _timer(
     return TimerTrigger(cron.parse(text), text, binding.get("runOnStartup") is True)
 
 
-_READERS = {"httpTrigger": _http, "queueTrigger": _queue, "timerTrigger": _timer}
+_READERS: Mapping[str, _Reader] = {"httpTrigger": _http, "queueTrigger": _queue, "timerTrigger": _timer}
 
 
 def _need_bundle(options: host_json.HostOptions) -> None:
@@ -237,7 +245,7 @@ def _check_routes(functions: Sequence[HostedFunction], faults: list[str]) -> Non
 
 
 def _hidden_modules(folder: Path) -> list[str]:
-    """Modules of the app that an installed package of the same name would hide on Azure, where installed packages come first."""
+    """Modules of the app that Azure would not find: there, an installed package of the same name comes first."""
     faults = []
     for name, module in sorted(sys.modules.items()):
         file = getattr(module, "__file__", None)

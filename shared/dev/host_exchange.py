@@ -1,4 +1,4 @@
-"""One request and its answer on the wire: counts what is read, knows what was sent, bounds the body. Nothing is buffered."""
+"""One request and its answer on the wire: counts what is read, bounds the body, holds nothing back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The HTTP side of the local host: first match in order of name, the host's own answers, functions as they would see a request."""
+"""The HTTP side of the local host: the first match in order of name, and the host's own answers.
+
+A function gets its request as it would on Azure.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +106,7 @@ class HttpHost:
             await response(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
             _LOG.warning("function %s: the client went away", function.name)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever a function raises is the same 500
             # Azure answers 500 and drops the connection, whatever was raised.
             _LOG.exception("function %s failed (invocation %s)", function.name, context.invocation_id)
             if not exchange.started and not exchange.refused:

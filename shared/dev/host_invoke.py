@@ -34,7 +34,7 @@ class _RetryContext:
     exception = None
 
 
-class InvocationContext(Context):  # type: ignore[misc] # the vendor's package has no types
+class InvocationContext(Context):
     """What a function sees of its invocation."""
 
     def __init__(self, function_name: str, function_directory: str, storage: threading.local) -> None:
@@ -59,17 +59,17 @@ class InvocationContext(Context):  # type: ignore[misc] # the vendor's package h
         return self._directory
 
     @property
-    def thread_local_storage(self) -> threading.local:
+    def thread_local_storage(self) -> Any:
         """Kept per thread of the process."""
         return self._storage
 
     @property
-    def trace_context(self) -> _TraceContext:
+    def trace_context(self) -> Any:
         """Empty."""
         return _TraceContext()
 
     @property
-    def retry_context(self) -> _RetryContext:
+    def retry_context(self) -> Any:
         """First and only try."""
         return _RetryContext()
 

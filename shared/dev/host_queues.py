@@ -8,6 +8,7 @@ import binascii
 import contextlib
 import logging
 import random
+from collections.abc import Callable
 from typing import Any
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
@@ -24,6 +25,10 @@ _LOG = logging.getLogger(__name__)
 _SHORTEST_PAUSE_SECONDS = 0.1
 
 
+# The vendor's class has no types.
+_make_message: Callable[..., Any] = QueueMessage
+
+
 def message_for(function: HostedFunction, text: str, envelope: Envelope | None = None) -> Any:
     """What the function's parameter gets: str, bytes or a QueueMessage, by its annotation."""
     if function.handler.annotation is str:
@@ -31,8 +36,8 @@ def message_for(function: HostedFunction, text: str, envelope: Envelope | None =
     if function.handler.annotation is bytes:
         return text.encode()
     if envelope is None:
-        return QueueMessage(id="", body=text.encode(), dequeue_count=1)
-    return QueueMessage(
+        return _make_message(id="", body=text.encode(), dequeue_count=1)
+    return _make_message(
         id=envelope.id,
         body=text.encode(),
         dequeue_count=envelope.dequeue_count,
@@ -121,7 +126,7 @@ class QueueLoop:
                     envelope.id, receipt, visibility_timeout=self._rules.visibility_seconds
                 )
         except AzureError as error:
-            _LOG.error("message %s of queue %s: %s", envelope.id, self._queue.queue_name, error.message)  # noqa: TRY400 - the message says it
+            _LOG.error("message %s of queue %s: %s", envelope.id, self._queue.queue_name, error.message)
 
     def _text(self, envelope: Envelope) -> str | None:
         if not self._rules.base64:
@@ -129,7 +134,7 @@ class QueueLoop:
         try:
             return base64.b64decode(envelope.content, validate=True).decode("utf-8")
         except (binascii.Error, UnicodeDecodeError):
-            _LOG.error("message %s of queue %s is not base64 text", envelope.id, self._queue.queue_name)  # noqa: TRY400 - no trace needed
+            _LOG.error("message %s of queue %s is not base64 text", envelope.id, self._queue.queue_name)
             return None
 
     async def _run_leased(self, envelope: Envelope, text: str) -> tuple[bool, str | None]:

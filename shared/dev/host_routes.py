@@ -1,13 +1,13 @@
-"""Route templates as the Functions host reads them (ASP.NET Core route patterns) and matching of decoded paths against them."""
+"""Route templates as the Functions host reads them (ASP.NET Core route patterns), matched with decoded paths."""
 
 from __future__ import annotations
 
+import itertools
 import re
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-Check = Callable[[str], bool]
+from shared.dev.host_constraints import Check, ConstraintError, check_for
 
 # What a parameter may be called (ASP.NET Core: any text without the template's own signs).
 _PARAMETER_NAME = re.compile(r"[^/{}?*:=]+")
@@ -119,7 +119,7 @@ def _match_segment(segment: Segment, text: str, values: dict[str, str]) -> bool:
 
 
 def _match_parts(parts: Segment, text: str) -> dict[str, str] | None:
-    """Literals are looked for from the right, so the left parameter takes as much as it can, as the greedy quantifier does."""
+    """The host looks for literals from the right, so the left parameter takes all it can: a greedy quantifier."""
     names = [part.name for part in parts if isinstance(part, Parameter)]
     pattern = "".join("(.+)" if isinstance(part, Parameter) else re.escape(part) for part in parts)
     found = re.fullmatch(pattern, text, re.IGNORECASE | re.DOTALL)
@@ -209,10 +209,7 @@ def _closing_brace(piece: str, start: int, text: str) -> int:
 
 def _checked_segment(parts: Segment, text: str) -> Segment:
     parameters = [part for part in parts if isinstance(part, Parameter)]
-    if any(
-        isinstance(left, Parameter) and isinstance(right, Parameter)
-        for left, right in zip(parts, parts[1:], strict=False)
-    ):
+    if any(isinstance(left, Parameter) and isinstance(right, Parameter) for left, right in itertools.pairwise(parts)):
         raise TemplateError(f"{text!r}: two parameters without a literal between them")
     if len(parts) == 1:
         return parts
@@ -257,78 +254,8 @@ def _parse_constraints(rest: str, text: str) -> tuple[tuple[Check, ...], str]:
             if not end:
                 raise TemplateError(f"{text!r}: constraint {name} has no closing bracket")
             argument, rest = rest[1 : end.start()], rest[end.end() :]
-        checks.append(_constraint(name, argument, text))
+        try:
+            checks.append(check_for(name, argument))
+        except ConstraintError as error:
+            raise TemplateError(f"{text!r}: {error}") from error
     return tuple(checks), rest
-
-
-def _constraint(name: str, argument: str, text: str) -> Check:
-    builder = _CONSTRAINTS.get(name.lower())
-    if builder is None:
-        raise TemplateError(f"{text!r}: constraint {name} is unknown")
-    try:
-        return builder(argument)
-    except (ValueError, re.error, TypeError) as error:
-        raise TemplateError(f"{text!r}: constraint {name}({argument}): {error}") from error
-
-
-def _regex(argument: str) -> Check:
-    # The host searches (no anchors of its own) and ignores case.
-    pattern = re.compile(argument, re.IGNORECASE)
-    return lambda value: pattern.search(value) is not None
-
-
-def _numbers(argument: str, count: Sequence[int]) -> list[int]:
-    numbers = [int(piece) for piece in argument.split(",")]
-    if len(numbers) not in count:
-        raise ValueError("wrong number of arguments")
-    return numbers
-
-
-def _length(argument: str) -> Check:
-    numbers = _numbers(argument, (1, 2))
-    return lambda value: numbers[0] <= len(value) <= numbers[-1]
-
-
-def _whole(value: str, bits: int) -> int | None:
-    if not re.fullmatch(r"[+-]?[0-9]+", value):
-        return None
-    number = int(value)
-    return number if -(1 << bits - 1) <= number < 1 << bits - 1 else None
-
-
-def _between(low: int | None, high: int | None) -> Check:
-    def check(value: str) -> bool:
-        number = _whole(value, 64)
-        return number is not None and (low is None or low <= number) and (high is None or number <= high)
-
-    return check
-
-
-def _range(argument: str) -> Check:
-    low, high = _numbers(argument, (2,))
-    return _between(low, high)
-
-
-def _guid(value: str) -> bool:
-    try:
-        uuid.UUID(value)
-    except ValueError:
-        return False
-    return not value.lower().startswith("urn:")
-
-
-_CONSTRAINTS: Mapping[str, Callable[[str], Check]] = {
-    "regex": _regex,
-    "int": lambda _: lambda value: _whole(value, 32) is not None,
-    "long": lambda _: lambda value: _whole(value, 64) is not None,
-    "bool": lambda _: lambda value: value.lower() in ("true", "false"),
-    "guid": lambda _: _guid,
-    "alpha": lambda _: lambda value: re.fullmatch("[A-Za-z]*", value) is not None,
-    "required": lambda _: bool,
-    "length": _length,
-    "minlength": lambda argument: (lambda low: lambda value: len(value) >= low)(int(argument)),
-    "maxlength": lambda argument: (lambda high: lambda value: len(value) <= high)(int(argument)),
-    "min": lambda argument: _between(int(argument), None),
-    "max": lambda argument: _between(None, int(argument)),
-    "range": _range,
-}

@@ -1,4 +1,4 @@
-"""Settings as Core Tools gives them to an app: `Values` of local.settings.json below what the environment already says."""
+"""Settings as Core Tools gives them to an app: `Values` of local.settings.json, where the environment says nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How a function may be called: the checks that the Python worker makes on parameters and annotations when it indexes an app."""
+"""How a function may be called.
+
+The checks are those that the Python worker makes on parameters and annotations when it indexes an app.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,8 @@ def read(function: Callable[..., Any], argument: str, trigger: str) -> Handler:
 
 
 def _check_http(annotation: type | None, annotations: dict[str, Any]) -> None:
-    if not HttpV2FeatureChecker.http_v2_enabled():
+    enabled: Callable[[], bool] = HttpV2FeatureChecker.http_v2_enabled
+    if not enabled():
         raise SignatureError(
             "the app does not import azurefunctions.extensions.http.fastapi; only HTTP streams are served"
         )
@@ -89,7 +93,8 @@ def _check_timer(annotation: type | None, _annotations: dict[str, Any]) -> None:
 
 def _base(public: Any) -> type:
     """The abstract class of the vendor's type, which is what its own check compares with."""
-    return next(base for base in reversed(public.__mro__) if base.__name__ == public.__name__)
+    bases: tuple[type, ...] = public.__mro__
+    return next(base for base in reversed(bases) if base.__name__ == public.__name__)
 
 
 _CHECKS = {"httpTrigger": _check_http, "queueTrigger": _check_queue, "timerTrigger": _check_timer}

@@ -1,4 +1,4 @@
-"""`make lock`: pins with hashes for what pyproject.toml asks for, and the proof, without network, that they are fresh."""
+"""`make lock`: pins with hashes for what pyproject.toml asks for, and the proof without network that they are fresh."""
 
 from __future__ import annotations
 

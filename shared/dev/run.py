@@ -128,14 +128,14 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> None:
     print(f"Starting Azurite, data in {options.data} ...", flush=True)
     storage = stack.enter_context(azurite.RunningAzurite(options.data, environment, _service_ports()))
     print(f"Azurite listens on {', '.join(map(str, storage.ports))} (blob, queue, table).")
-    print("Starting the service ...", flush=True)
     guard = Guard(environment)
     stack.callback(guard.dismiss)
-    command = [sys.executable, "-u", "-m", "shared.dev.host", "--port", str(options.port)]
+    command = [sys.executable, "-u", "-m", "shared.dev.host", "--brief", "--port", str(options.port)]
     overrides = storage_overrides(values, environment, storage.connection_string)
     host = Child("the service", command, {**environment, **overrides}, echo=sys.stdout)
     stack.callback(host.stop, _STOP_SECONDS)
     guard.watch(host.pid)
+    print(f"Starting the service, process {host.pid} ...", flush=True)
     children = (host, *storage.children)
     _wait_until_ready(children, options.port)
     base_url = f"http://localhost:{options.port}"

@@ -8,7 +8,7 @@ from shared.dicom.elements import LONG_VRS, VR_BY_CODE
 
 MAX_KEPT_BYTES = 32 * 1024 * 1024
 MAX_INFLATED_BYTES = 1024 * 1024 * 1024
-MAX_ELEMENTS = 1_000_000
+MAX_ELEMENTS = 500_000
 
 _IMPLICIT_HEADER = {True: Struct("<HHL"), False: Struct(">HHL")}
 _EXPLICIT_HEADER = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}

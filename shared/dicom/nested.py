@@ -13,8 +13,8 @@ from shared.dicom.elements import (
 )
 from shared.dicom.framing import MAX_ELEMENTS, NotDicom, looks_explicit, parse_header
 
-# Readers and writers of JSON go down with the nesting; real data sets nest about ten deep.
-MAX_DEPTH = 100
+# JSON writers end at about 250 levels, and each of these is three of them; real data sets nest about ten deep.
+MAX_DEPTH = 64
 
 # Values of undefined length that are fragments and not items with elements (PS3.5 §A.4).
 ENCAPSULATING_VRS = frozenset({"OB", "OW", "OB or OW"})

@@ -147,6 +147,8 @@ class Part10Reader:
         yield from self._file_meta()
         self.transfer_syntax = self._declared_syntax()
         if self.transfer_syntax == DEFLATED_EXPLICIT_LITTLE:
+            if self._ended:
+                raise NotDicom("The deflated data set is missing.")
             self._compressed = self._buffer[self._at :]
             self._buffer, self._at, self._base = b"", 0, 0
             self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)

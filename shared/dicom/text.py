@@ -5,7 +5,6 @@ Nothing here raises or warns: a store keeps the file whatever its text is like, 
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,6 +12,9 @@ from functools import lru_cache
 from pydicom.charset import CODES_TO_ENCODINGS, STAND_ALONE_ENCODINGS, handled_encodings, python_encoding
 
 DEFAULT_ENCODINGS = ("iso8859",)
+
+# Writers in other languages put the name of a codec there. Only these: some of Python's make text that JSON cannot hold.
+_NAMES_OF_CODECS = {"utf-8": "utf8", "utf8": "utf8", "latin-1": "latin_1", "latin1": "latin_1", "ascii": "latin_1"}
 
 _ESCAPE = b"\x1b"
 _FRAGMENTS = re.compile(rb"(^[^\x1b]+|\x1b[^\x1b]*)")
@@ -39,10 +41,7 @@ def _encoding(term: str) -> str:
     if number and term.startswith("ISO"):
         family = "ISO 2022 IR " if "2022" in term else "ISO_IR "
         return python_encoding.get(family + number[1], DEFAULT_ENCODINGS[0])
-    try:
-        return codecs.lookup(term).name if codecs.lookup(term)._is_text_encoding else DEFAULT_ENCODINGS[0]
-    except (LookupError, ValueError):
-        return DEFAULT_ENCODINGS[0]
+    return _NAMES_OF_CODECS.get(term.lower().replace("_", "-"), DEFAULT_ENCODINGS[0])
 
 
 def decode_text(value: bytes, encodings: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from email.utils import formatdate
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -40,6 +41,7 @@ _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 # Every write of the service may be repeated, so every method is tried again.
 _METHODS = frozenset({"GET", "PUT", "POST", "MERGE", "DELETE"})
 _CONNECTIONS = 128
+_STREAMED_BYTES = 1024 * 1024
 
 
 class _SharedKey(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
@@ -92,9 +94,13 @@ class StorageClient:
             StoreUnavailable: storage cannot be reached or keeps refusing.
             OutcomeUnknown: a write that is not retried by itself got no answer.
         """
-        return await self._run(
-            HttpRequest(method, _canonical(url), headers=dict(headers), content=content), stream=False
-        )
+        sent = dict(headers)
+        body: bytes | BytesIO | None = content
+        if content is not None and len(content) > _STREAMED_BYTES:
+            # aiohttp writes bytes in one go, and other requests would wait for it; a file is written in pieces.
+            sent["Content-Length"] = str(len(content))
+            body = BytesIO(content)
+        return await self._run(HttpRequest(method, _canonical(url), headers=sent, content=body), stream=False)
 
     @asynccontextmanager
     async def stream(self, url: str, headers: Mapping[str, str]) -> AsyncIterator[AsyncHttpResponse]:

@@ -8,7 +8,7 @@ from shared.errors import NotAcceptable, NotFound
 from shared.storage.instances import StoredInstance
 from shared.storage.stores import Stores
 from shared.wado import metadata
-from shared.wado.instances import AS_STORED, as_parts, as_single, open_first
+from shared.wado.instances import AS_STORED, as_parts, as_single
 from shared.wire.call import Call, Reply
 from shared.wire.multipart import new_boundary, related_content_type
 
@@ -50,13 +50,12 @@ async def retrieve_instance_metadata(call: Call, stores: Stores) -> Reply:
 
 async def _retrieve_many(call: Call, stores: Stores, series_uid: str | None) -> Reply:
     partition = await stores.partition(call.partition)
-    pages = stores.instances.pages(partition, call.parameters["study_uid"], series_uid)
-    first = await anext(pages, None)
+    found = _flat(stores.instances.pages(partition, call.parameters["study_uid"], series_uid))
+    first, second = await anext(found, None), await anext(found, None)
     if first is None:
         raise NotFound("The study is not stored here." if series_uid is None else "The series is not stored here.")
-    if len(first) == 1:
-        # A page of one is the whole: pages are cut at hundreds.
-        return await _one(call, stores, first[0])
+    if second is None:
+        return await _one(call, stores, first)
     assert call.choice is not None, "the row offers representations"
     if call.choice.transfer_syntax != AS_STORED:
         # Contract C3.2: several instances are never transcoded in one answer.
@@ -65,7 +64,7 @@ async def _retrieve_many(call: Call, stores: Stores, series_uid: str | None) -> 
             'Ask for multipart/related; type="application/dicom"; transfer-syntax=*'
         )
     boundary = new_boundary()
-    body = await open_first(as_parts(stores.instances, _flat(first, pages), AS_STORED, boundary))
+    body = as_parts(stores.instances, _chained((first, second), found), AS_STORED, boundary)
     return Reply(200, body, related_content_type(boundary, call.choice.media_type))
 
 
@@ -74,22 +73,27 @@ async def _one(call: Call, stores: Stores, instance: StoredInstance) -> Reply:
     syntax = call.choice.transfer_syntax or AS_STORED
     if call.choice.multipart:
         boundary = new_boundary()
-        body = await open_first(as_parts(stores.instances, _only(instance), syntax, boundary))
+        body = as_parts(stores.instances, _only(instance), syntax, boundary)
         return Reply(200, body, related_content_type(boundary, call.choice.media_type))
     single = as_single(stores.instances, instance, syntax)
     length = () if single.length_bytes is None else (("Content-Length", str(single.length_bytes)),)
-    return Reply(200, await open_first(single.chunks), single.media_type, length)
+    return Reply(200, single.chunks, single.media_type, length)
 
 
 async def _only(instance: StoredInstance) -> AsyncIterator[StoredInstance]:
     yield instance
 
 
-async def _flat(
-    first: list[StoredInstance], rest: AsyncIterator[list[StoredInstance]]
+async def _flat(pages: AsyncIterator[list[StoredInstance]]) -> AsyncIterator[StoredInstance]:
+    async for page in pages:
+        for instance in page:
+            yield instance
+
+
+async def _chained(
+    first: tuple[StoredInstance, ...], rest: AsyncIterator[StoredInstance]
 ) -> AsyncIterator[StoredInstance]:
     for instance in first:
         yield instance
-    async for page in rest:
-        for instance in page:
-            yield instance
+    async for instance in rest:
+        yield instance

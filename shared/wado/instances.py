@@ -78,14 +78,16 @@ async def as_parts(
                 break
             instance, fetched = ahead.popleft()
             single = as_single(instances, instance, syntax)
-            yield part_head(boundary, single.media_type, first)
+            # Head and first content in one chunk: an instance that is gone shows before anything was sent.
+            head = part_head(boundary, single.media_type, first)
             first = False
             if fetched is not None:
                 await single.chunks.aclose()
-                yield await fetched
+                yield head + await fetched
                 continue
             async for chunk in single.chunks:
-                yield chunk
+                yield head + chunk if head else chunk
+                head = b""
         yield closing(boundary)
     finally:
         for _, task in ahead:
@@ -95,32 +97,12 @@ async def as_parts(
                     await task
 
 
-async def open_first(chunks: AsyncGenerator[bytes, None]) -> AsyncIterator[bytes]:
-    """The same chunks, the first content fetched already: what fails at once is still an answer of its own."""
-    head: list[bytes] = []
-    async for chunk in chunks:
-        head.append(chunk)
-        if len(head) == 2:
-            break
-    return _chained(head, chunks)
-
-
-async def _chained(head: list[bytes], rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    try:
-        for chunk in head:
-            yield chunk
-        async for chunk in rest:
-            yield chunk
-    finally:
-        await rest.aclose()
-
-
 def _delivered_syntax(instance: StoredInstance, syntax: str) -> str:
     if syntax in (AS_STORED, instance.transfer_syntax):
         return instance.transfer_syntax
     if syntax != EXPLICIT_LITTLE or not can_rewrite(instance.transfer_syntax):
         raise NotAcceptable(
-            f"The instance is stored with transfer syntax {instance.transfer_syntax}, which cannot be given as {syntax}. "
+            f"The instance is stored with transfer syntax {instance.transfer_syntax} and cannot be given as {syntax}. "
             "Ask for transfer-syntax=* to get it as it is stored."
         )
     if instance.length_bytes > MAX_TRANSCODED_BYTES:

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 
 from shared.storage.index import DataPartition
 from shared.storage.stores import Stores
-from shared.wado.instances import open_first
 from shared.wire.call import Call, Reply
 from shared.wire.encoding import accepts_gzip
 
@@ -37,7 +36,7 @@ async def of_study(call: Call, stores: Stores) -> Reply:
     if unchanged is not None:
         return unchanged
     pages = stores.instances.metadata_pages(partition, study_uid)
-    return _reply(call, version, await open_first(_array(pages)))
+    return _reply(call, version, _array(pages))
 
 
 async def of_series(call: Call, stores: Stores) -> Reply:
@@ -53,9 +52,9 @@ async def of_series(call: Call, stores: Stores) -> Reply:
         pack = await stack.enter_async_context(stores.packs.open(partition, *uids, version))
         if pack is not None:
             chunks = pack.chunks if zipped else _unzipped(pack.chunks)
-            body = await open_first(_closing(chunks, stack.pop_all()))
+            body = _closing(chunks, stack.pop_all())
             return _reply(call, version, body, zipped=zipped)
-    return _reply(call, version, await open_first(_packing(stores, partition, uids, version)))
+    return _reply(call, version, _packing(stores, partition, uids, version))
 
 
 async def _packing(

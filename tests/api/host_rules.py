@@ -19,15 +19,15 @@ class Function:
     methods: tuple[str, ...]
 
 
-def pick(functions: Iterable[Function], method: str, path: str) -> tuple[str, dict[str, str]] | None:
-    """Name and route values of the function that gets the request, or None for the host's own 404."""
+def pick(functions: Iterable[Function], method: str, path: str) -> tuple[str, dict[str, str]]:
+    """Name and route values of the function that gets the request; no name for the host's own 404."""
     segments = path.removeprefix("/").removesuffix("/").split("/")
     decoded = [unquote(segment.replace("%2F", "%252F").replace("%2f", "%252f")) for segment in segments]
     for function in sorted(functions, key=lambda one: one.name.upper()):
         values = _match(function.template, decoded)
         if values is not None and method in function.methods:
             return function.name, values
-    return None
+    return "", {}
 
 
 def _match(template: str, segments: list[str]) -> dict[str, str] | None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from shared.api import manifest, pipeline, routes
 from shared.api.arrival import Arrival
-from shared.api.endpoints import Endpoint, Handler
+from shared.api.endpoints import Endpoint, Handler, Service
 from shared.api.pipeline import Door
+from shared.api.streams import StreamedBody
 from shared.settings import Settings
 from shared.storage.stores import Stores, open_stores
 from shared.wire.call import Call, Headers, Reply
@@ -99,6 +100,21 @@ def arrival(method: str = "GET", path: dict[str, str] | None = None, **more: Any
 
 async def ask(endpoint: Endpoint, request: Arrival, settings: Settings = SETTINGS) -> Reply:
     return await pipeline.answer(endpoint, request, door(settings))
+
+
+def service(endpoint: Endpoint) -> Service:
+    assert isinstance(endpoint.work, Service)
+    return endpoint.work
+
+
+def whole(reply: Reply) -> bytes:
+    assert isinstance(reply.body, bytes)
+    return reply.body
+
+
+def streaming(reply: Reply) -> StreamedBody:
+    assert isinstance(reply.body, StreamedBody)
+    return reply.body
 
 
 def headers_of(reply: Reply) -> dict[str, str]:

@@ -6,7 +6,14 @@ import pytest
 
 from shared.api.labels import ANY_VERSION, Label, spells
 
-LABELS = {text: Label.parse(text) for text in ("v1.0-prerelease", "v1", "v2", "v2.1", "v10")}
+
+def label(text: str) -> Label:
+    parsed = Label.parse(text)
+    assert parsed is not None
+    return parsed
+
+
+LABELS = {text: label(text) for text in ("v1.0-prerelease", "v1", "v2", "v2.1", "v10")}
 SPELLINGS = {
     "v1.0-prerelease": [
         "v1.0-prerelease",
@@ -25,7 +32,7 @@ SPELLINGS = {
 
 @pytest.mark.parametrize(("text", "spelling"), [(text, one) for text, several in SPELLINGS.items() for one in several])
 def test_every_spelling_means_its_own_version_only(text, spelling):
-    meant = [name for name, label in LABELS.items() if label.spelled(spelling)]
+    meant = [name for name, one in LABELS.items() if one.spelled(spelling)]
     assert meant == [text]
     assert spells(ANY_VERSION, spelling)
 
@@ -35,7 +42,7 @@ def test_every_spelling_means_its_own_version_only(text, spelling):
 )
 def test_other_versions_read_as_a_version_but_mean_none(text):
     assert spells(ANY_VERSION, text)
-    assert not any(label.spelled(text) for label in LABELS.values())
+    assert not any(one.spelled(text) for one in LABELS.values())
 
 
 @pytest.mark.parametrize(
@@ -60,13 +67,13 @@ def test_other_versions_read_as_a_version_but_mean_none(text):
 )
 def test_other_texts_are_no_version(text):
     assert not spells(ANY_VERSION, text)
-    assert not any(label.spelled(text) for label in LABELS.values())
+    assert not any(one.spelled(text) for one in LABELS.values())
 
 
 def test_labels_ascend_with_a_prerelease_before_its_release():
     ordered = ["v1.0-prerelease", "v1", "v2", "v2.1", "v10"]
     for order in itertools.permutations(LABELS.values()):
-        assert [label.text for label in sorted(order)] == ordered
+        assert [one.text for one in sorted(order)] == ordered
 
 
 @pytest.mark.parametrize("text", ["1", "v01", "v1.", "V1", "v1-Beta", "v1.0.0", "", "v1\n"])
@@ -75,5 +82,5 @@ def test_a_manifest_must_write_a_label_plainly(text):
 
 
 def test_a_pattern_holds_nothing_that_a_route_template_reads_differently():
-    for pattern in (ANY_VERSION, *(label.pattern for label in LABELS.values())):
+    for pattern in (ANY_VERSION, *(one.pattern for one in LABELS.values())):
         assert not set(pattern) & set("{}:=/")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 
 from shared.api import pipeline
-from shared.api.arrival import UNREAD_BYTES
+from shared.api.arrival import BEYOND_LIMIT_BYTES
 from shared.errors import ClientGone, MalformedBody, NotFound, StoreUnavailable
 from shared.settings import Settings
 from shared.wire.call import Reply
@@ -98,6 +100,12 @@ async def test_an_unexpected_error_is_logged_with_its_place_and_causes_but_witho
     assert "test_pipeline.py" in text
     assert "Doe" not in text
     assert "Roe" not in text
+
+
+async def test_unavailable_storage_is_one_line_in_the_log(caplog):
+    await ask("v2_retrieveStudy", made.arrival(path=STUDY), act=raising(StoreUnavailable()))
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert line == "storage unavailable causes=shared.errors.StoreUnavailable"
 
 
 async def test_the_query_check_comes_before_everything():
@@ -194,8 +202,7 @@ async def test_unversioned_answers_carry_no_version_headers(tmp_path):
     where = made.folder(tmp_path, service=lambda text: text.replace("routes: refused", "routes: v1"))
     room = made.Room()
     endpoint = made.bound(where, room=room)["unversioned_retrieveStudy"]
-    request = made.arrival(path=STUDY)
-    del request.path_values["version"]
+    request = replace(made.arrival(), path_values=STUDY)
     reply = await made.ask(endpoint, request)
     assert reply.status == 200
     assert "api-supported-versions" not in made.headers_of(reply)
@@ -266,9 +273,30 @@ async def test_a_body_nobody_read_is_read_before_an_early_answer():
 async def test_what_is_read_of_an_unwanted_body_is_bounded():
     body = Counted(b"x" * (1 << 20), 1000)
     request = made.arrival("POST", headers={"Content-Type": "text/html", "Transfer-Encoding": "chunked"}, body=body)
-    reply, _ = await ask("v2_storeInstances", request)
+    reply, _ = await ask("v2_storeInstances", request, settings=Settings(max_request_bytes=4 << 20))
     assert reply.status == 415
-    assert body.taken == UNREAD_BYTES >> 20
+    assert body.taken == (BEYOND_LIMIT_BYTES >> 20) + 4
+
+
+async def test_a_body_somewhat_over_the_limit_is_read_to_its_end_so_that_its_413_arrives():
+    body = Counted(b"x" * (1 << 20), 12)
+    request = made.arrival(
+        "POST", headers={"Content-Type": "application/dicom", "Content-Length": "12582912"}, body=body
+    )
+    reply, _ = await ask("v2_storeInstances", request, settings=Settings(max_request_bytes=4 << 20))
+    assert (reply.status, body.left) == (413, 0)
+
+
+async def test_a_client_that_stops_sending_does_not_hold_its_answer_for_ever(monkeypatch):
+    monkeypatch.setattr("shared.api.arrival.UNWANTED_SECONDS", 0.05)
+
+    async def stalling():
+        yield b"one"
+        await asyncio.Event().wait()
+
+    request = made.arrival("POST", headers={"Content-Type": "text/html", "Content-Length": "9"}, body=stalling())
+    reply, _ = await asyncio.wait_for(ask("v2_storeInstances", request), 5)
+    assert reply.status == 415
 
 
 async def test_without_a_body_none_is_waited_for():
@@ -288,7 +316,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_ends_in_a_400():
 
 
 class Source:
-    def __init__(self, *chunks, error=None) -> None:
+    def __init__(self, *chunks: bytes, error: Exception | None = None) -> None:
         self.chunks, self.error, self.closed = list(chunks), error, False
 
     def __aiter__(self):

@@ -31,9 +31,24 @@ def test_the_next_time_of_a_schedule(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "* * * *", "* * * * * * *", "60 * * * * *", "* * 24 * * *", "* * * 0 * *", "* * * * 13 *"]
-    + ["* * * * * 7", "a * * * * *", "*/0 * * * * *", "5-1 * * * * *", "1, * * * * *", "00:05:00", "-1 * * * * *"],
-)  # fmt: skip
+    "text",
+    [
+        "",
+        "* * * *",
+        "* * * * * * *",
+        "60 * * * * *",
+        "* * 24 * * *",
+        "* * * 0 * *",
+        "* * * * 13 *",
+        "* * * * * 7",
+        "a * * * * *",
+        "*/0 * * * * *",
+        "5-1 * * * * *",
+        "1, * * * * *",
+        "-1 * * * * *",
+        "00:05:00",
+    ],
+)
 def test_what_is_no_schedule_is_refused(text):
     with pytest.raises(cron.ScheduleError):
         cron.parse(text)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 import json
 import uuid
 
@@ -50,7 +51,7 @@ def lines(folder, name):
 
 async def until(condition, seconds=15.0):
     async with asyncio.timeout(seconds):
-        while not (found := await condition()):
+        while not (found := await condition()):  # noqa: ASYNC110 - what is waited for happens in another process
             await asyncio.sleep(0.05)
     return found
 
@@ -143,7 +144,7 @@ async def test_timers_run_by_schedule_at_start_and_by_hand(queues, tmp_path):
         await until(ran_again)
         assert not lines(tmp_path, "off")
     at = [each["at"] for each in lines(tmp_path, "tick")]
-    assert min(later - earlier for earlier, later in zip(at, at[1:], strict=False)) > 0.5
+    assert min(later - earlier for earlier, later in itertools.pairwise(at)) > 0.5
 
 
 async def test_a_message_stays_hidden_while_its_function_runs(queues, azurite):
@@ -180,7 +181,7 @@ async def test_a_message_stays_hidden_while_its_function_runs(queues, azurite):
     ],
 )
 def test_queue_rules_that_the_host_would_not_take_are_refused(tmp_path, queues_section):
-    (tmp_path / "host.json").write_text('{"version": "2.0", "extensions": {"queues": %s}}' % queues_section)
+    (tmp_path / "host.json").write_text('{"version": "2.0", "extensions": {"queues": ' + queues_section + "}}")
     with pytest.raises(HostJsonError):
         read(tmp_path)
 

@@ -33,7 +33,9 @@ def instance(
         blob=blob,
         length_bytes=10,
         pixels=None,
-        metadata=orjson.dumps({"00080018": {"vr": "UI", "Value": [sop]}, "00100010": {"vr": "LO", "Value": [name * 200]}}),
+        metadata=orjson.dumps(
+            {"00080018": {"vr": "UI", "Value": [sop]}, "00100010": {"vr": "LO", "Value": [name * 200]}}
+        ),
         modality=modality,
         study=level(PatientName=name),
         series=level(Modality=modality),

@@ -31,7 +31,7 @@ async def test_competing_writers_leave_no_gap_and_no_double(azurite):
     by_number = {int(str(row["RowKey"])): row["eventId"] for row in stored}
     for batch, given in zip(batches, numbers, strict=True):
         assert [by_number[number] for number in given] == [one.event_id for one in batch]
-    times = [row["time"] for row in sorted(stored, key=lambda row: str(row["RowKey"]))]
+    times = [str(row["time"]) for row in sorted(stored, key=lambda row: str(row["RowKey"]))]
     assert times == sorted(times)
 
 

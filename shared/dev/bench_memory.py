@@ -1,0 +1,181 @@
+"""How much memory the service takes on top of what it holds when idle, while large bodies pass through it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import aiohttp
+
+from shared.dev.bench_files import BIG_ENDIAN, IMPLICIT, RELATED, MadeInstance, body, body_bytes, instance, series_of
+from shared.dev.bench_report import KIB, MIB, BenchError, Figures, Progress, machine, number
+from shared.dev.bench_service import Service, running_service
+from shared.dicom.elements import EXPLICIT_LITTLE
+
+SUMMARY = "memory of the service while large bodies pass through it"
+HELP = """\
+Stores and retrieves large bodies through the real local host, a process of its own, with real HTTP and an in-memory
+Azurite. The client makes bodies while it sends them and throws away what it receives.
+
+  above idle  the most memory the host's process held while the request ran (VmHWM, begun anew before each request),
+              less what it held when idle: after its first small store and retrieve, before the first large one.
+              Memory that an earlier request left behind counts.
+  now         the same difference a moment after the request: what it keeps
+  OK, OVER    whether `above idle` is within the budget; one OVER makes the exit code 1
+
+Requests: a store of one instance and of many of 512 KB in one multipart body; then a retrieve of that instance as it
+is stored, of that study as multipart, and of two instances of half the size (100 MB is the most that is re-encoded),
+big-endian and implicit, re-encoded to explicit little endian. MB and KB are powers of two.
+"""
+
+_INSTANCE_BYTES = 512 * KIB
+_SETTLE_SECONDS = 0.3
+_READ_BYTES = 256 * KIB
+_SINGLE = 'application/dicom; transfer-syntax="{}"'
+_STUDY = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+
+Work = Callable[[aiohttp.ClientSession, str], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one request took.
+
+    Attributes:
+        name: of the request.
+        seconds: until it was over.
+        body_bytes: of its large body.
+        peak_bytes: above idle, at most.
+        kept_bytes: above idle, a moment later.
+    """
+
+    name: str
+    seconds: float
+    body_bytes: int
+    peak_bytes: int
+    kept_bytes: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of this benchmark."""
+    parser.add_argument("--megabytes", type=int, default=200, help="size of the large bodies (default: 200)")
+    parser.add_argument("--budget", type=int, default=64, help="how much above idle is allowed, in MB (default: 64)")
+
+
+def run(options: argparse.Namespace, progress: Progress) -> int:
+    """Measure and print; 1 when a request was over the budget."""
+    with running_service() as service:
+        idle_bytes, readings = asyncio.run(_measure(service, options.megabytes * MIB, progress))
+    progress.done()
+    budget_bytes = options.budget * MIB
+    title = f"Memory of the host ({machine()}; idle {idle_bytes / MIB:.0f} MB; budget {options.budget} MB above idle)"
+    print(_figures(title, readings, budget_bytes).text())
+    return 1 if any(each.peak_bytes > budget_bytes for each in readings) else 0
+
+
+def _figures(title: str, readings: list[Reading], budget_bytes: int) -> Figures:
+    rows = tuple(
+        (
+            each.name,
+            number(each.body_bytes / MIB),
+            number(each.seconds),
+            f"{each.peak_bytes / MIB:.1f}",
+            f"{each.kept_bytes / MIB:.1f}",
+            "OK" if each.peak_bytes <= budget_bytes else "OVER",
+        )
+        for each in readings
+    )
+    return Figures(title, ("request", "body MB", "seconds", "above idle MB", "now MB", "budget"), rows)
+
+
+async def _measure(service: Service, size_bytes: int, progress: Progress) -> tuple[int, list[Reading]]:
+    single = instance(size_bytes)
+    study = series_of(max(size_bytes // _INSTANCE_BYTES, 2), _INSTANCE_BYTES)
+    foreign = {syntax: instance(size_bytes // 2, syntax) for syntax in (BIG_ENDIAN, IMPLICIT)}
+    requests: list[tuple[str, Work]] = [
+        ("STOW, one instance", _store([single])),
+        (f"STOW, {len(study)} x 512 KB", _store(study)),
+        ("WADO, one instance as stored", _retrieve(single.path, _SINGLE.format("*"), single.size_bytes)),
+        (f"WADO, study of {len(study)}", _retrieve(f"studies/{study[0].study_uid}", _STUDY, body_bytes(study))),
+        *(
+            (
+                f"WADO, {name} to explicit little endian",
+                _retrieve(foreign[syntax].path, _SINGLE.format(EXPLICIT_LITTLE), foreign[syntax].pixel_bytes),
+            )
+            for name, syntax in (("big endian", BIG_ENDIAN), ("implicit", IMPLICIT))
+        ),
+    ]
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=110), read_bufsize=_READ_BYTES) as session:
+        url = f"{service.url}/v2"
+        await _warm_up(session, url)
+        await asyncio.sleep(_SETTLE_SECONDS)
+        idle_bytes = service.rss_bytes()
+        readings = []
+        for name, work in requests[:4]:
+            readings.append(await _read(service, idle_bytes, name, work, session, url, progress))
+        for each in foreign.values():
+            progress.step("storing what will be re-encoded")
+            await _store([each])(session, url)
+        for name, work in requests[4:]:
+            readings.append(await _read(service, idle_bytes, name, work, session, url, progress))
+    return idle_bytes, readings
+
+
+async def _read(
+    service: Service,
+    idle_bytes: int,
+    name: str,
+    work: Work,
+    session: aiohttp.ClientSession,
+    url: str,
+    progress: Progress,
+) -> Reading:
+    progress.step(name)
+    await asyncio.sleep(_SETTLE_SECONDS)
+    service.clear_peak()
+    start = time.perf_counter()
+    count = await work(session, url)
+    seconds = time.perf_counter() - start
+    peak_bytes = service.peak_bytes() - idle_bytes
+    await asyncio.sleep(_SETTLE_SECONDS)
+    return Reading(name, seconds, count, peak_bytes, service.rss_bytes() - idle_bytes)
+
+
+async def _warm_up(session: aiohttp.ClientSession, url: str) -> None:
+    """One of each request, small: what the process loads once is not what a large body takes."""
+    pair = series_of(2, 16 * KIB)
+    foreign = instance(16 * KIB, BIG_ENDIAN)
+    await _store(pair)(session, url)
+    await _store([foreign])(session, url)
+    await _retrieve(f"studies/{pair[0].study_uid}", _STUDY, body_bytes(pair))(session, url)
+    await _retrieve(foreign.path, _SINGLE.format(EXPLICIT_LITTLE), foreign.pixel_bytes)(session, url)
+
+
+def _store(instances: list[MadeInstance]) -> Work:
+    async def work(session: aiohttp.ClientSession, url: str) -> int:
+        length = body_bytes(instances)
+        headers = {"Content-Type": RELATED, "Content-Length": str(length), "Accept": "application/dicom+json"}
+        async with session.post(f"{url}/studies", data=body(instances), headers=headers) as response:
+            answer = await response.read()
+            # 202: stored with a warning, which an implicit file always gets.
+            if response.status not in (200, 202):
+                raise BenchError(f"a store was answered {response.status}: {answer[:300]!r}")
+        return length
+
+    return work
+
+
+def _retrieve(path: str, accept: str, least_bytes: int) -> Work:
+    async def work(session: aiohttp.ClientSession, url: str) -> int:
+        count = 0
+        async with session.get(f"{url}/{path}", headers={"Accept": accept}) as response:
+            async for chunk in response.content.iter_any():
+                count += len(chunk)
+            if response.status != 200 or count < least_bytes:
+                raise BenchError(f"a retrieve was answered {response.status} with {count} bytes of {least_bytes}")
+        return count
+
+    return work

@@ -1,0 +1,26 @@
+"""Fixtures of tests through real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from tests.support.clients import VERSIONS
+from tests.support.served import Service
+
+TIMEOUT_SECONDS = 30.0
+
+
+@pytest.fixture(params=VERSIONS)
+def version(request: pytest.FixtureRequest) -> str:
+    """Each version in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+async def client(service: Service) -> AsyncIterator[httpx.AsyncClient]:
+    """Requests to the service; one that hangs fails its test."""
+    async with httpx.AsyncClient(base_url=service.url, timeout=TIMEOUT_SECONDS, trust_env=False) as opened:
+        yield opened
