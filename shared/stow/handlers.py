@@ -79,7 +79,10 @@ async def _only(body: AsyncIterator[bytes]) -> AsyncIterator[AsyncIterator[bytes
     async for chunk in body:
         if chunk:
             yield _chained(chunk, body)
-            return
+            break
+    # Whoever refuses an entry early leaves its rest unread, and only there a body over the limit shows.
+    async for _ in body:
+        pass
 
 
 async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

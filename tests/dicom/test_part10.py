@@ -321,3 +321,22 @@ def test_damaged_bytes_never_raise_anything_else(syntax: str) -> None:
             continue
         check(dataset, LENIENT)
         dumps(dataset_to_json(dataset))
+
+
+def test_a_deflated_stream_may_begin_like_file_meta_information() -> None:
+    """Two empty blocks whose first bytes read as group 0002; the group length says where the stream begins."""
+    element = b"\x02\x00\x10\x00UI\x16\x001.2.840.10008.1.2.1.99"
+    meta = b"\x02\x00\x00\x00UL\x04\x00" + len(element).to_bytes(4, "little") + element
+    deflater = zlib.compressobj(wbits=-15)
+    stream = deflater.compress(b"\x10\x00\x20\x00LO\x02\x00P1") + deflater.flush()
+    data = bytes(128) + b"DICM" + meta + b"\x02\x00\x00\x00\xff\xff" + stream
+    assert read_dataset(scan(data)).PatientID == "P1"
+
+
+def test_items_of_a_sequence_of_unknown_vr_are_in_implicit_vr_to_their_end() -> None:
+    """PS3.5 §6.2.2; the second length has the bytes of a VR."""
+    text = b"x" * 0x4142
+    body = b"\x08\x00\x50\x11\x04\0\0\0" + b"1.2\0" + b"\x40\x00\x60\xa1" + len(text).to_bytes(4, "little") + text
+    sequence = b"\x09\x00\x10\x10UN\x00\x00\xff\xff\xff\xff" + ITEM + body + ITEM_END + SEQUENCE_END
+    dataset = read_dataset(scan(explicit_file(sequence)))
+    assert dataset[0x00091010].value[0].TextValue == text.decode()

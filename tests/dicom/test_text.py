@@ -18,6 +18,7 @@ from shared.dicom.text import decode_text, python_encodings
         (b"ISO_2022_IR_6\\ISO_2022_IR_87", b"\x1b$B;3ED\x1b(B", "山田"),
         (b"GB18030\\ISO 2022 IR 87", "王".encode("gb18030"), "王"),
         (b"ISO_IR 192", b"a\xffb", "a\ufffdb"),
+        (b"ISO 2022 IR 6\\ISO 2022 IR 126", b"\x1b-F\xe1\n\xe1", "α\ná"),
         (b"no such set", b"caf\xe9", "café"),
         (b"base64", b"caf\xe9", "café"),
         (b"unicode_escape", b"\\ud800", "\\ud800"),

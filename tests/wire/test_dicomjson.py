@@ -211,3 +211,8 @@ def test_a_data_set_made_by_hand_is_written_too() -> None:
         "00081199": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2"]}}]},
         "00089459": {"vr": "FL", "Value": ["NaN"]},
     }
+
+
+def test_a_lookup_table_counts_its_entries_without_sign() -> None:
+    """PS3.3 §C.7.6.3.1.5: also where the descriptor is of VR SS, whose second value may be negative."""
+    assert raw("SS", b"\x00\x80\xff\xff\x10\x00", tag=0x00283002) == {"vr": "SS", "Value": [32768, -1, 16]}
