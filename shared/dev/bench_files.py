@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from math import isqrt
 from random import Random
@@ -11,7 +13,7 @@ from struct import pack
 
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from shared.dev.bench_report import KIB
 from shared.wire.multipart import closing, part_head
@@ -23,6 +25,8 @@ IMPLICIT = str(ImplicitVRLittleEndian)
 BIG_ENDIAN = str(ExplicitVRBigEndian)
 
 _CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+# As long as any that `new_uid` makes.
+_PLACEHOLDERS = tuple(f"2.25.{10**38 + place}" for place in range(3))
 _PIECE_BYTES = 64 * KIB
 # Noise with every byte in it, as from a scanner: carriage returns included, which a multipart reader must look at.
 _NOISE = Random(7).randbytes(_PIECE_BYTES)  # noqa: S311 - a picture of noise, not a secret
@@ -71,19 +75,22 @@ def instance(
     size_bytes: int, syntax: str = EXPLICIT, study_uid: str | None = None, series_uid: str | None = None
 ) -> MadeInstance:
     """A new instance whose file is that long, or as short as it can be."""
-    uids = (study_uid or str(generate_uid()), series_uid or str(generate_uid()), str(generate_uid()))
-    pixel_bytes = 2
-    # The head says how many pixels there are, so its length has to be known before it is made for good.
-    for _ in range(2):
-        head = _head(uids, syntax, pixel_bytes)
-        pixel_bytes = max(size_bytes - len(head), 2) // 2 * 2
-    return MadeInstance(*uids, _head(uids, syntax, pixel_bytes), pixel_bytes)
+    uids = (study_uid or new_uid(), series_uid or new_uid(), new_uid())
+    head, pixel_bytes = _template(size_bytes, syntax)
+    for placeholder, uid in zip(_PLACEHOLDERS, uids, strict=True):
+        head = head.replace(placeholder.encode(), uid.encode())
+    return MadeInstance(*uids, head, pixel_bytes)
 
 
 def series_of(count: int, size_bytes: int) -> list[MadeInstance]:
     """Instances of one new series."""
-    study_uid, series_uid = str(generate_uid()), str(generate_uid())
+    study_uid, series_uid = new_uid(), new_uid()
     return [instance(size_bytes, EXPLICIT, study_uid, series_uid) for _ in range(count)]
+
+
+def new_uid() -> str:
+    """A UID of its own; all of them are equally long."""
+    return f"2.25.{10**38 + secrets.randbelow(10**38)}"
 
 
 def body_bytes(instances: Sequence[MadeInstance]) -> int:
@@ -109,11 +116,19 @@ def whole_body(instances: Sequence[MadeInstance]) -> bytes:
     return b"".join([*pieces, closing(BOUNDARY)])
 
 
-def _head(uids: tuple[str, str, str], syntax: str, pixel_bytes: int) -> bytes:
+@lru_cache(maxsize=16)
+def _template(size_bytes: int, syntax: str) -> tuple[bytes, int]:
+    """The head of a file of that size, with placeholders as UIDs, and how many bytes of pixels follow it."""
+    # The head says how many pixels there are, but in a number whose length is fixed.
+    pixel_bytes = max(size_bytes - len(_head(syntax, 2)), 2) // 2 * 2
+    return _head(syntax, pixel_bytes), pixel_bytes
+
+
+def _head(syntax: str, pixel_bytes: int) -> bytes:
     dataset = Dataset()
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.SOPClassUID = _CT_IMAGE
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = uids
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID = _PLACEHOLDERS
     dataset.StudyDate = "20240229"
     dataset.StudyTime = "101500"
     dataset.AccessionNumber = "ACC-1"
@@ -133,7 +148,7 @@ def _head(uids: tuple[str, str, str], syntax: str, pixel_bytes: int) -> bytes:
     dataset.PixelRepresentation = 0
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = UID(_CT_IMAGE)
-    dataset.file_meta.MediaStorageSOPInstanceUID = UID(uids[2])
+    dataset.file_meta.MediaStorageSOPInstanceUID = UID(_PLACEHOLDERS[2])
     dataset.file_meta.TransferSyntaxUID = UID(syntax)
     file = BytesIO()
     pydicom.dcmwrite(

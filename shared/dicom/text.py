@@ -13,7 +13,7 @@ from pydicom.charset import CODES_TO_ENCODINGS, STAND_ALONE_ENCODINGS, handled_e
 
 DEFAULT_ENCODINGS = ("iso8859",)
 
-# Writers in other languages put the name of a codec there. Only these: some of Python's make text that JSON cannot hold.
+# Writers in other languages name a codec there. Only these: some of Python's make text that JSON cannot hold.
 _NAMES_OF_CODECS = {"utf-8": "utf8", "utf8": "utf8", "latin-1": "latin_1", "latin1": "latin_1", "ascii": "latin_1"}
 
 _ESCAPE = b"\x1b"

@@ -47,7 +47,7 @@ class PixelColumns:
         offset_bytes: of the value, from the start of the instance.
         length_bytes: of the value.
         encapsulated: whether it is a sequence of fragments.
-        fragments: lengths of the items, the basic offset table first: zlib over little-endian 64-bit numbers.
+        fragments: lengths of the items, the basic offset table first: zlib over little-endian 32-bit numbers.
     """
 
     offset_bytes: int

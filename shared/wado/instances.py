@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from shared.dicom.elements import EXPLICIT_LITTLE
+from shared.dicom.elements import DEFLATED_EXPLICIT_LITTLE, EXPLICIT_LITTLE
 from shared.dicom.part10 import NotDicom
 from shared.dicom.transcoding import ExplicitLittleWriter, can_rewrite
 from shared.errors import NotAcceptable, NotFound
@@ -20,6 +20,8 @@ MAX_TRANSCODED_BYTES = 100 * 1024 * 1024
 """Contract C1.10: longer files are not transcoded."""
 
 _SMALL_BYTES = 1024 * 1024
+_FED_BYTES = 64 * 1024
+_FED_DEFLATED_BYTES = 8 * 1024  # these may grow a thousandfold
 _AHEAD = 8
 
 
@@ -135,12 +137,14 @@ async def _stored(instances: Instances, instance: StoredInstance) -> AsyncGenera
 
 async def _rewritten(instances: Instances, instance: StoredInstance) -> AsyncGenerator[bytes, None]:
     writer = ExplicitLittleWriter(instance.transfer_syntax)
+    fed_bytes = _FED_DEFLATED_BYTES if instance.transfer_syntax == DEFLATED_EXPLICIT_LITTLE else _FED_BYTES
     try:
         async for chunk in _stored(instances, instance):
-            # Byte order of a whole chunk, or its share of the header: some milliseconds that belong to another thread.
-            rewritten = await asyncio.to_thread(writer.feed, chunk)
-            if rewritten:
-                yield rewritten
+            for start in range(0, len(chunk), fed_bytes):
+                # The byte order of a piece, or its share of the header, is work for another thread.
+                rewritten = await asyncio.to_thread(writer.feed, chunk[start : start + fed_bytes])
+                if rewritten:
+                    yield rewritten
         yield await asyncio.to_thread(writer.finish)
     except NotDicom as error:
         raise NotAcceptable(f"The instance cannot be given with transfer syntax {EXPLICIT_LITTLE}: {error}") from error

@@ -195,18 +195,19 @@ def stored(request: pytest.FixtureRequest, host: Service) -> Iterator[Stored]:
         yield Stored(request.param, host, entries, [answer for _, answer in results], http)
 
 
-def faults(entries: list[Sent], check: Callable[[Sent], None]) -> list[str]:
-    """The files for which a check fails, each with what was wrong; several at once."""
+def holds(entries: list[Sent], check: Callable[[Sent], None]) -> None:
+    """Fail with every file for which a check fails and what was wrong; several files are looked at at once."""
 
     def one(entry: Sent) -> str | None:
         try:
             check(entry)
         except Exception as error:
-            return f"{file_id(entry.path)}: {type(error).__name__}: {str(error)[:900]}"
+            return f"{file_id(entry.path)}: {type(error).__name__}: {str(error)[:200]}"
         return None
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [fault for fault in pool.map(one, entries) if fault]
+        faults = [fault for fault in pool.map(one, entries) if fault]
+    assert not faults, "\n".join([f"{len(faults)} of {len(entries)}:", *faults])
 
 
 def test_every_file_is_stored_or_refused_as_the_contract_says(stored: Stored) -> None:
@@ -214,10 +215,10 @@ def test_every_file_is_stored_or_refused_as_the_contract_says(stored: Stored) ->
         item, expected = entry.item, entry.expected
         assert item.get("00081197", {}).get("Value", [None]) == [expected.failure]
         assert item.get("00081196", {}).get("Value", [None]) == [expected.warning]
-        if entry.names[2] and expected.named | (expected.failure is None):
+        if entry.names[2] and (expected.named or expected.failure is None):
             assert item["00081155"]["Value"] == [entry.names[2]]
 
-    assert faults(stored.sent, check) == []
+    holds(stored.sent, check)
     assert all(answer.status == answer.expected for answer in stored.answers), stored.answers
 
 
@@ -230,7 +231,7 @@ def test_the_report_names_the_attributes_that_break_a_rule(stored: Stored) -> No
         if entry.stored:
             assert ("00741048" in entry.item) == (stored.version == "v2")
 
-    assert faults(stored.sent, check) == []
+    holds(stored.sent, check)
 
 
 def test_a_warning_header_names_searchable_attributes_with_several_values(stored: Stored) -> None:
@@ -256,7 +257,7 @@ def test_every_stored_file_comes_back_byte_for_byte(stored: Stored) -> None:
         files = [entry.path.read_bytes() for entry in by_study[first.partition, first.study]]
         assert sorted(map(hash, parts)) == sorted(map(hash, files)), f"{len(parts)} parts for {len(files)} files"
 
-    assert faults([entries[0] for entries in by_study.values()], check) == []
+    holds([entries[0] for entries in by_study.values()], check)
 
 
 def test_every_stored_file_is_the_same_data_set_to_the_python_client(stored: Stored) -> None:
@@ -264,7 +265,7 @@ def test_every_stored_file_is_the_same_data_set_to_the_python_client(stored: Sto
         got = stored.client(entry.partition).retrieve_instance(*entry.names)
         assert same(got, pydicom.dcmread(entry.path))
 
-    assert faults(stored.kept(), check) == []
+    holds(stored.kept(), check)
 
 
 def same(one: Dataset, other: Dataset) -> bool:
@@ -278,13 +279,13 @@ def same(one: Dataset, other: Dataset) -> bool:
 def test_metadata_of_every_stored_file_agrees_with_pydicom(stored: Stored) -> None:
     def check(entry: Sent) -> None:
         client = stored.client(entry.partition)
-        (got,) = client.retrieve_instance_metadata(*entry.names)
+        got = client.retrieve_instance_metadata(*entry.names)
         wanted = reference(pydicom.dcmread(entry.path))
         for tag in entry.expected.dropped:
             wanted.pop(f"{tag:08X}", None)
         agree(got, wanted, entry.path.name)
 
-    assert faults(stored.kept(), check) == []
+    holds(stored.kept(), check)
 
 
 def test_every_uncompressed_file_is_given_in_explicit_vr_little_endian(stored: Stored) -> None:
@@ -301,15 +302,15 @@ def test_every_uncompressed_file_is_given_in_explicit_vr_little_endian(stored: S
         wanted = frames(source)
         if wanted is None:
             # Group lengths are retired, and leave with the old encoding.
-            assert set(got.keys()) == {tag for tag in source.keys() if tag.element}  # noqa: SIM118  as above
+            assert [tag for tag in got.keys() if tag.element] == [tag for tag in source.keys() if tag.element]  # noqa: SIM118  iterating a data set itself converts every element
             return
         array = frames(got)
         assert array is not None
-        assert array.dtype == wanted.dtype
+        assert array.dtype == wanted.dtype.newbyteorder("=")
         assert np.array_equal(array, wanted)
         pixels.append(entry.path.name)
 
-    assert faults(stored.kept(), check) == []
+    holds(stored.kept(), check)
     assert len(pixels) > 40
 
 
@@ -335,7 +336,7 @@ def test_every_compressed_file_is_406_in_explicit_vr_little_endian(stored: Store
         assert answer.status_code == 406
         assert "transfer-syntax=*" in answer.text
 
-    assert faults(compressed, check) == []
+    holds(compressed, check)
 
 
 def test_nothing_refused_is_there(stored: Stored) -> None:
@@ -352,4 +353,4 @@ def test_nothing_refused_is_there(stored: Stored) -> None:
         wanted = 404 if all(re.fullmatch("[0-9.]{1,64}", name) for name in entry.names) else 400
         assert stored.get(entry, f"{entry.instance}/metadata", DICOM_JSON).status_code == wanted
 
-    assert faults(refused, check) == []
+    holds(refused, check)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class Expected:
     several: frozenset[str] = frozenset()
 
 
+@cache
 def expected_outcome(path: Path, *, lenient: bool) -> Expected:
     """The outcome of storing a file in v2 (`lenient`) or in the versions before it."""
     if path.name in BROKEN_FILES:
