@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -65,6 +66,16 @@ async def _results(futures: Sequence[asyncio.Future[Result]]) -> list[Result]:
         if isinstance(outcome, BaseException):
             raise outcome
     return [outcome for outcome in gathered if not isinstance(outcome, BaseException)]
+
+
+async def jittered_pause(attempt: int) -> None:
+    """Wait a little at random before trying again, longer each time, so that rivals do not meet again and again.
+
+    Args:
+        attempt: how often it was tried before, from 0.
+    """
+    longest_seconds = min(0.005 * 2**attempt, 0.5)
+    await asyncio.sleep(random.uniform(0, longest_seconds))  # noqa: S311 - nobody gains from guessing it
 
 
 async def last_existing(exists: Callable[[int], Awaitable[bool]], known: int = -1) -> int:

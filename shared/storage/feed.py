@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from shared.errors import StoreUnavailable
-from shared.storage.batching import GroupCommit, last_existing
+from shared.storage.batching import GroupCommit, jittered_pause, last_existing
 from shared.storage.errors import OutcomeUnknown, TransactionFailed
 from shared.storage.keys import SCHEMA
 from shared.storage.tables import Entity, Tables, Write
@@ -101,7 +101,7 @@ class Feed:
 
     async def _write(self, events: Sequence[Event]) -> list[int]:
         uncertain = False
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             if self._tail is None or uncertain:
                 known = self._tail
                 self._tail = await self._find_tail(known)
@@ -118,6 +118,7 @@ class Feed:
                     raise
                 # Somebody was first; or it was us, and the answer got lost.
                 uncertain = True
+            await jittered_pause(attempt // 4)
         log.error("the feed is too busy", extra={"tries": _TRIES})
         raise StoreUnavailable
 

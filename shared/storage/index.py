@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from shared.errors import StoreUnavailable
+from shared.storage.batching import jittered_pause
 from shared.storage.blobs import Blobs
 from shared.storage.errors import OutcomeUnknown, TransactionFailed
 from shared.storage.feed import Action, Event, Feed
@@ -45,7 +46,7 @@ from shared.storage.segments import SegmentLog
 from shared.storage.tables import ETAG, Entity, Tables, Write, binary
 from shared.storage.writer import Writer
 
-_TRIES = 12
+_TRIES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class Index:
         study_uid = instances[0].study_uid
         stored = dict.fromkeys((instance.sop_instance_uid for instance in instances), True)
         left = list(instances)
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             if seen is None:
                 seen = await self._read(partition, study_uid, left)
             await self._writer.may_commit()
@@ -150,6 +151,7 @@ class Index:
             if not left:
                 break
             seen = None
+            await jittered_pause(attempt)
         else:
             raise StoreUnavailable
         return [stored[instance.sop_instance_uid] for instance in instances]

@@ -130,3 +130,16 @@ async def test_metadata_comes_back_as_it_was_stored(azurite):
         one = await stores.instances.metadata(DEFAULT, "1.2.9", "1.2.3.2", "1.2.9.3")
     assert len(every) == 3
     assert one.json in every
+
+
+async def test_writers_that_keep_changing_the_same_study_all_get_through(azurite):
+    """Each store says another name, so each has to replace the covering row of the one before."""
+    async with watched_stores(azurite.connection_string) as (stores, _):
+        outcomes = await asyncio.gather(
+            *(store(stores, "1.2.9", [f"1.2.9.{n}"], name=f"Name{n}", modality="CT") for n in range(16))
+        )
+        assert outcomes == [[True]] * 16
+        (covering,) = await covering_rows(stores, "log")
+        study = next(row for row in await rows(stores, main_table("1.2.9")) if row["RowKey"] == "!")
+    assert covering["q_PatientName"] == study["q_PatientName"]
+    assert covering["RowKey"] == covering_row_key(str(study["order"]), "1.2.9")
