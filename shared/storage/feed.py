@@ -89,6 +89,18 @@ class Feed:
         """Append events; gives their numbers. Safe to call again with the same events after a failure."""
         return await self._commit.add(events)
 
+    async def append_missing(self, events: Sequence[Event], after: int) -> None:
+        """Append those of the events that are not in the feed yet: for work that was begun by somebody who died.
+
+        Args:
+            events: with the ids they had then.
+            after: a number below which none of them can be.
+        """
+        present = await self._places(events, after, await self.last_number())
+        missing = [event for place, event in enumerate(events) if place not in present]
+        if missing:
+            await self.append(missing)
+
     async def last_number(self) -> int:
         """Number of the newest event; 0 when there is none."""
         self._tail = await self._find_tail(self._tail)
@@ -144,24 +156,25 @@ class Feed:
 
     async def _own(self, events: Sequence[Event], after: int, upto: int) -> list[int]:
         """Numbers of these events where they are in the feed already, all of them in order; empty otherwise."""
+        found = await self._places(events, after, upto)
+        if not found:
+            return []
+        absent = [place for place in range(len(events)) if place not in found]
+        if absent:
+            # A group that straddles a block is two transactions: only its first half may have been written.
+            rest = await self._write([events[place] for place in absent])
+            found |= dict(zip(absent, rest, strict=True))
+        return [found[place] for place in range(len(events))]
+
+    async def _places(self, events: Sequence[Event], after: int, upto: int) -> dict[int, int]:
+        """Numbers of those events that are in the feed between two numbers, by their place among `events`."""
         wanted = {event.event_id: place for place, event in enumerate(events)}
         found: dict[int, int] = {}
         for block in range(after // BLOCK, (upto - 1) // BLOCK + 1):
             where = f"PartitionKey eq 'f~{block}' and RowKey gt '{event_row(after)}'"
             async for page in self._tables.pages(TABLE, where, ("RowKey", "eventId")):
-                for row in page:
-                    if row["eventId"] in wanted:
-                        found[wanted[row["eventId"]]] = int(row["RowKey"])
-        if not found:
-            return []
-        if len(found) < len(events):
-            # A group that straddles a block is two transactions: only its first half may have been written.
-            rest = [event for place, event in enumerate(events) if place not in found]
-            for place, number in zip(
-                (place for place in range(len(events)) if place not in found), await self._write(rest), strict=True
-            ):
-                found[place] = number
-        return [found[place] for place in range(len(events))]
+                found |= {wanted[row["eventId"]]: int(row["RowKey"]) for row in page if row["eventId"] in wanted}
+        return found
 
     async def _find_tail(self, known: _Tail | None) -> _Tail:
         start = known.number if known is not None else await self._hinted()

@@ -18,11 +18,13 @@ from shared.storage.blobs import Blobs
 from shared.storage.errors import OutcomeUnknown, TransactionFailed
 from shared.storage.feed import Action, Event, Feed
 from shared.storage.keys import (
+    STUDY_GUARD,
     STUDY_ROW,
     instance_row,
     main_table,
     segment_partition,
     segment_table,
+    series_guard,
     series_row,
     study_partition,
     ulid,
@@ -43,10 +45,14 @@ from shared.storage.rows import (
     state_of,
 )
 from shared.storage.segments import SegmentLog
-from shared.storage.tables import ETAG, Entity, Tables, Write, binary
+from shared.storage.tables import ETAG, Entity, Tables, Write, binary, whole
 from shared.storage.writer import Writer
 
 _TRIES = 20
+_DELETE_TRIES = 100
+
+# A study or series row with this property is going away; its value is the delete's id.
+DELETING = "deleting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,8 @@ class Index:
         for attempt in range(_TRIES):
             if seen is None:
                 seen = await self._read(partition, study_uid, left)
+            if _being_deleted(seen):
+                seen = await self._read_when_deleted(partition, study_uid, left)
             await self._writer.may_commit()
             plan = await self._plan(partition, left, seen)
             try:
@@ -198,14 +206,22 @@ class Index:
                 return
 
     async def _plan(self, partition: DataPartition, instances: Sequence[NewInstance], seen: Snapshot) -> _Plan:
-        version = version_number()
+        version = version_number(
+            max(whole(row, "version") for row in (seen.study, *seen.series.values(), {}) if row is not None)
+        )
         study_log, series_log = self._log("log", partition), self._log("ser", partition)
         before = state_of(seen.study) if seen.study else None
         after = before or LevelState()
         for instance in instances:
             after = after.with_values(instance.study, instance.modality)
+        after = replace(after, newest=_row_of(instances[-1]))
         write, after = _level_write(STUDY_ROW, before, after, version, await study_log.current())
         plan = _Plan([write], [], [], [], 1)
+        if before is None:
+            plan.writes.append(Write("insert", STUDY_GUARD))
+        elif None in seen.series.values():
+            # A new series in a study that is being deleted would outlive it.
+            plan.writes.append(Write("merge", STUDY_GUARD))
         if before is None or after.order != before.order:
             plan.studies.append((after, before))
         dictionaries: dict[str, bytes] = {}
@@ -216,6 +232,7 @@ class Index:
             after = before or LevelState()
             for instance in members:
                 after = after.with_values(instance.series)
+            after = replace(after, newest=_row_of(members[-1]))
             write, after = _level_write(series_row(series_uid), before, after, version, await series_log.current())
             if row is None:
                 dictionaries[series_uid] = dictionary_of(members[0].metadata)
@@ -226,7 +243,7 @@ class Index:
                 dictionaries[series_uid] = zlib.decompress(binary(row, "dictionary"))
             if before is None or after.order != before.order:
                 plan.series.append((series_uid, after, before))
-            plan.writes.append(write)
+            plan.writes.extend([write, Write("insert" if row is None else "merge", series_guard(series_uid))])
         first = len(plan.writes)
         for instance in instances:
             event_id = ulid()
@@ -275,6 +292,21 @@ class Index:
         )
         return Snapshot(study, dict(zip(uids, series, strict=True)))
 
+    async def _read_when_deleted(
+        self, partition: DataPartition, study_uid: str, instances: Sequence[NewInstance]
+    ) -> Snapshot:
+        """The rows once nobody is deleting them any more: what is stored now comes after that delete.
+
+        Raises:
+            StoreUnavailable: it takes too long, or whoever deletes has died and a sweep has to finish it first.
+        """
+        for attempt in range(_DELETE_TRIES):
+            await jittered_pause(min(attempt, 6))
+            seen = await self._read(partition, study_uid, instances)
+            if not _being_deleted(seen):
+                return seen
+        raise StoreUnavailable
+
     async def _existing(self, partition: DataPartition, instances: Sequence[NewInstance]) -> dict[str, Entity]:
         """Those of the instances that have a row, by SOP instance UID."""
         rows = await asyncio.gather(
@@ -307,17 +339,25 @@ def fragments_blob(blob: str) -> str:
     return f"{blob}.frag"
 
 
+def _being_deleted(seen: Snapshot) -> bool:
+    return any(row is not None and DELETING in row for row in (seen.study, *seen.series.values()))
+
+
 def _level_write(
     row: str, before: LevelState | None, after: LevelState, version: int, segment: int
 ) -> tuple[Write, LevelState]:
     """How a study or series row changes, and its state then."""
     if before is not None and after.says_the_same(before):
-        return Write("merge", row, {"version": version}), after
+        return Write("merge", row, {"version": version, "newest": after.newest}), after
     after = replace(after, order=ulid(before.order if before else ""), segment=segment)
     entity = state_entity(after, version)
     if before is None:
         return Write("insert", row, entity), after
     return Write("merge", row, entity, before.etag), after
+
+
+def _row_of(instance: NewInstance) -> str:
+    return instance_row(instance.series_uid, instance.sop_instance_uid)
 
 
 def _event(event_id: str, partition: DataPartition, instance: NewInstance, version: int) -> Event:

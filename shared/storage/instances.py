@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from shared.errors import NotFound
 from shared.storage.blobs import BlobMissing, Blobs, OpenBlob
-from shared.storage.index import DataPartition, metadata_blob
+from shared.storage.index import DELETING, DataPartition, metadata_blob
 from shared.storage.keys import STUDY_ROW, instance_row, main_table, series_range, series_row, study_partition
 from shared.storage.rows import METADATA_COLUMNS, packed_of, unpacked_metadata
 from shared.storage.tables import Entity, Tables, between, binary, quoted, whole
 
-_PLACE = ("RowKey", "blob", "offset", "length", "syntax", "version")
-_METADATA = ("RowKey", "blob", "dictionary", "version", *METADATA_COLUMNS)
+_PLACE = ("RowKey", "blob", "offset", "length", "syntax", "version", DELETING)
+_METADATA = ("RowKey", "blob", "dictionary", "version", DELETING, *METADATA_COLUMNS)
 _DICTIONARIES = 256
 
 
@@ -145,22 +145,31 @@ class Instances:
         async for page in self._pages(partition, study_uid, series_uid, _METADATA):
             documents: list[bytes] = []
             for row in page:
-                name = row["RowKey"]
-                series, _, instance = name.partition("!")
-                if instance:
-                    documents.append(await self._unpacked(row, dictionaries[series]))
-                elif series:
+                series_uid = row["RowKey"].partition("!")[0]
+                if "dictionary" in row:
+                    dictionaries[series_uid] = zlib.decompress(binary(row, "dictionary"))
+                elif "blob" in row:
                     # A series' row sorts before those of its instances.
-                    dictionaries[series] = zlib.decompress(binary(row, "dictionary"))
+                    documents.append(await self._unpacked(row, dictionaries[series_uid]))
             if documents:
                 yield documents
 
-    def _pages(
+    async def _pages(
         self, partition: DataPartition, study_uid: str, series_uid: str | None, columns: Sequence[str]
     ) -> AsyncIterator[list[Entity]]:
+        """Rows of series and instances, without those that are being deleted."""
         where = study_partition(partition.number, study_uid)
         rows = f"PartitionKey eq {quoted(where)}" if series_uid is None else between(where, *series_range(series_uid))
-        return self._tables.pages(main_table(study_uid), rows, columns)
+        going: str | None = None
+        async for page in self._tables.pages(main_table(study_uid), rows, columns):
+            staying: list[Entity] = []
+            for row in page:
+                if DELETING in row:
+                    # The row of a study or series sorts before everything in it.
+                    going = row["RowKey"].rstrip("!")
+                elif going is None or not row["RowKey"].startswith(f"{going}!" if going else ""):
+                    staying.append(row)
+            yield staying
 
     async def _unpacked(self, row: Entity, dictionary: bytes) -> bytes:
         packed = packed_of(row)
@@ -184,8 +193,8 @@ class Instances:
         return dictionary
 
     async def _version(self, partition: DataPartition, study_uid: str, row_key: str, what: str) -> int:
-        row = await self._row(partition, study_uid, row_key, ("version",))
-        if row is None:
+        row = await self._row(partition, study_uid, row_key, ("version", DELETING))
+        if row is None or DELETING in row:
             raise NotFound(f"The {what} is not stored here.")
         return whole(row, "version")
 

@@ -29,12 +29,15 @@ def ulid(after: str = "") -> str:
     return _text(milliseconds, 10) + _text(secrets.randbits(80), 16)
 
 
-def version_number() -> int:
+def version_number(after: int = 0) -> int:
     """A number that identifies one state of a study, series or instance; later ones are normally larger.
+
+    Args:
+        after: a number seen before; the result is larger even when the clock says otherwise.
 
     Microseconds since 1970 with three random digits: two writers in the same microsecond still differ. Fits 63 bits.
     """
-    return time.time_ns() // 1000 * 1000 + secrets.randbelow(1000)
+    return max(time.time_ns() // 1000 * 1000, after // 1000 * 1000 + 1000) + secrets.randbelow(1000)
 
 
 def inverted(order: str) -> str:
@@ -58,6 +61,15 @@ def study_partition(partition: int, study_uid: str) -> str:
 
 
 STUDY_ROW = "!"
+
+
+STUDY_GUARD = "!~"
+"""There while the study takes new series: a store of one merges it in its transaction, a delete takes it away."""
+
+
+def series_guard(series_uid: str) -> str:
+    """There while the series takes instances; sorts behind them."""
+    return f"{series_uid}!~"
 
 
 def series_row(series_uid: str) -> str:

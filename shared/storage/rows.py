@@ -102,6 +102,7 @@ class LevelState:
         modalities: of a study: the modalities of its series.
         order: order key; larger is newer.
         segment: segment with its covering row.
+        newest: row of the instance that was stored last, whose attributes `answer` has.
         etag: of the row as it was read; empty for a new one.
     """
 
@@ -111,6 +112,7 @@ class LevelState:
     modalities: frozenset[str] = frozenset()
     order: str = ""
     segment: int = 0
+    newest: str = ""
     etag: str = ""
 
     def with_values(self, values: LevelValues, modality: str = "") -> LevelState:
@@ -142,6 +144,7 @@ def state_of(row: Entity) -> LevelState:
         modalities=frozenset(filter(None, row.get("modalities", "").split("\\"))),
         order=row["order"],
         segment=whole(row, "segment"),
+        newest=row.get("newest", ""),
         etag=row["odata.etag"],
     )
 
@@ -152,6 +155,7 @@ def state_entity(state: LevelState, version: int) -> dict[str, Any]:
         **_searchable(state),
         "order": state.order,
         "segment": state.segment,
+        "newest": state.newest,
         "version": version,
         "schema": SCHEMA,
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from shared.dicom.attributes import INDEXED
-from shared.dicom.elements import IMPLICIT_LITTLE
+from shared.dicom.elements import DEFLATED_EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from shared.dicom.part10 import NotDicom, Part10Scanner, ScannedFile
 from shared.dicom.reasons import FailureReason, WarningReason
 from shared.dicom.validation import ValidationRules
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 _IN_THREAD_BYTES = 128 * 1024
 """Attributes of more bytes than this are judged in a thread, so that other requests go on meanwhile."""
+
+_META_BYTES = 1024
+"""File meta information, with the transfer syntax in it, normally ends before this."""
 
 _ENTITY_BYTES = 2_500
 _KEYWORDS = {attribute.tag: attribute.keyword for attribute in INDEXED}
@@ -53,7 +56,8 @@ class _Group:
     size_bytes: int = 0
 
     def has_room_for(self, instance: NewInstance) -> bool:
-        operations = 1 + len({*self.series, instance.series_uid}) + len(self.entries) + 1
+        # Two rows for the study, two for each series, one for each instance.
+        operations = 2 + 2 * len({*self.series, instance.series_uid}) + len(self.entries) + 1
         return operations <= TRANSACTION_LIMIT and self.size_bytes + _row_bytes(instance) <= TRANSACTION_BYTES
 
 
@@ -93,7 +97,7 @@ class StoreRequest:
         scanner = Part10Scanner()
         try:
             async for chunk in chunks:
-                scanner.feed(chunk)
+                await _feed(scanner, chunk)
                 await upload.write(chunk)
             scanned = scanner.finish()
             digested = await self._digest(scanned)
@@ -205,6 +209,17 @@ class StoreRequest:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         return task
+
+
+async def _feed(scanner: Part10Scanner, chunk: bytes) -> None:
+    """Let the scanner read on. What is deflated may grow a thousandfold: that is read in a thread, others go on."""
+    if not scanner.transfer_syntax:
+        scanner.feed(chunk[:_META_BYTES])
+        chunk = chunk[_META_BYTES:]
+    if chunk and scanner.transfer_syntax == DEFLATED_EXPLICIT_LITTLE:
+        await asyncio.to_thread(scanner.feed, chunk)
+    elif chunk:
+        scanner.feed(chunk)
 
 
 def _row_bytes(instance: NewInstance) -> int:
