@@ -13,4 +13,6 @@ _settings = Settings.from_env()
 _manifests = manifest.load(Path(__file__).resolve().parent / "versions")
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
-triggers.register(app, routes.bind(_manifests, _settings), Door(open_stores(_settings), _settings))
+_stores = open_stores(_settings)
+triggers.register(app, routes.bind(_manifests, _settings), Door(_stores, _settings))
+triggers.register_background(app, _settings, _stores)

@@ -58,6 +58,13 @@ class StoredItemAttributes(Enum):
     ALWAYS = "always"
 
 
+class SearchReturnSet(Enum):
+    """Which attributes a search gives by default."""
+
+    FULL = "full"
+    LEAN = "lean"
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviours:
     """All behaviour words of one version. Handlers pass single values down, never this record."""
@@ -69,3 +76,4 @@ class Behaviours:
     multiple_value_notice: MultipleValueNotice
     warned_store_status: WarnedStoreStatus
     stored_item_attributes: StoredItemAttributes
+    search_return_set: SearchReturnSet

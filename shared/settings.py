@@ -25,6 +25,7 @@ class Settings:
         api_versions: labels this app serves; empty for all in `versions/`.
         max_request_bytes: the largest request body taken, in bytes.
         data_partitions: whether data lives in named partitions.
+        background: whether this app runs work that no request waits for.
     """
 
     storage_connection: str = "UseDevelopmentStorage=true"
@@ -34,6 +35,7 @@ class Settings:
     api_versions: tuple[str, ...] = ()
     max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES
     data_partitions: bool = False
+    background: bool = True
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -52,7 +54,8 @@ class Settings:
         if bool(account) == bool(connection):
             faults.append("set exactly one of DICOM_STORAGE (connection string) and DICOM_STORAGE__accountName")
         max_request_bytes = _whole_number(values, "DICOM_MAX_REQUEST_BYTES", DEFAULT_MAX_REQUEST_BYTES, faults)
-        data_partitions = _switch(values, "DICOM_DATA_PARTITIONS", faults)
+        data_partitions = _switch(values, "DICOM_DATA_PARTITIONS", "off", faults)
+        background = _switch(values, "DICOM_BACKGROUND", "on", faults)
         if faults:
             raise SettingsError("wrong settings:\n" + "\n".join(f"  - {fault}" for fault in faults))
         return cls(
@@ -63,6 +66,7 @@ class Settings:
             api_versions=_words(values.get("DICOM_API_VERSIONS", "")),
             max_request_bytes=max_request_bytes,
             data_partitions=data_partitions,
+            background=background,
         )
 
 
@@ -80,8 +84,8 @@ def _whole_number(values: Mapping[str, str], name: str, default: int, faults: li
     return int(text)
 
 
-def _switch(values: Mapping[str, str], name: str, faults: list[str]) -> bool:
-    text = values.get(name, "").strip().lower()
-    if text not in ("", "on", "off"):
+def _switch(values: Mapping[str, str], name: str, default: str, faults: list[str]) -> bool:
+    text = values.get(name, "").strip().lower() or default
+    if text not in ("on", "off"):
         faults.append(f"{name} must be on or off")
     return text == "on"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from urllib.parse import parse_qsl, unquote
 
@@ -14,6 +15,11 @@ from shared.wire.call import Headers
 _UID = r"[0-9.]*[0-9]"
 _UID_LENGTH = 64
 _PARTITION_NAME = r"[A-Za-z0-9_.-]{1,64}"
+_DATE_TIME = re.compile(
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)"
+    r"(?:(?<=:[0-9]{2}:[0-9]{2})\.(?P<fraction>[0-9]{1,30}))?(?P<zone>[Zz]|[+ -][0-9]{2}:?[0-9]{2})"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Kind(Enum):
@@ -23,8 +29,12 @@ class Kind(Enum):
     PARTITION_NAME = "partition_name"
     TEXT = "text"
     EXACTLY_TRUE = "exactly_true"
+    TRUE_OR_FALSE = "true_or_false"
     WHOLE_NUMBER = "whole_number"
+    DATE_TIME = "date_time"
     MEDIA_TYPES = "media_types"
+    TEXT_LIST = "text_list"
+    MATCHING_KEY = "matching_key"
 
 
 class Place(Enum):
@@ -43,9 +53,10 @@ class Parameter:
         name: as it is written in the request.
         place: where it is given.
         kind: its type.
-        binds: its name in `Call.parameters`; empty when only the front door reads it.
+        binds: its name in `Call.parameters`; empty when only the front door reads it, and for matching keys, which are
+            all together under `matching_keys`.
         text: what it is, for the document.
-        default: value when it is not given (whole numbers only).
+        default: value when it is not given (whole numbers, true or false).
         minimum: smallest whole number taken.
         maximum: largest whole number taken.
     """
@@ -55,7 +66,7 @@ class Parameter:
     kind: Kind
     binds: str
     text: str
-    default: int | None = None
+    default: int | bool | None = None
     minimum: int | None = None
     maximum: int | None = None
 
@@ -74,12 +85,19 @@ def read(
     Raises:
         InvalidParameter: a value breaks the rules of its type.
     """
+    wanted = tuple(parameters)
+    pairs = parse_qsl(query, keep_blank_values=True)
     given: dict[str, str] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
+    for name, value in pairs:
         given.setdefault(name.lower(), value)
     values: dict[str, object] = {}
-    for parameter in parameters:
+    if any(parameter.kind is Kind.MATCHING_KEY for parameter in wanted):
+        values["matching_keys"] = _matching_keys(wanted, pairs)
+    for parameter in wanted:
         if not parameter.binds:
+            continue
+        if parameter.kind is Kind.TEXT_LIST:
+            values[parameter.binds] = tuple(value for name, value in pairs if name.lower() == parameter.name.lower())
             continue
         if parameter.place is Place.PATH:
             raw: str | None = path_values.get(parameter.name, "")
@@ -89,6 +107,16 @@ def read(
             raw = headers.joined(parameter.name)
         values[parameter.binds] = value_of(parameter, raw)
     return values
+
+
+def _matching_keys(parameters: Iterable[Parameter], pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Everything in the query that is no other parameter, as it was typed: an attribute has several spellings."""
+    others = {
+        parameter.name.lower()
+        for parameter in parameters
+        if parameter.place is Place.QUERY and parameter.kind is not Kind.MATCHING_KEY
+    }
+    return tuple((name, value) for name, value in pairs if name.lower() not in others)
 
 
 def value_of(parameter: Parameter, raw: str | None) -> object:
@@ -145,20 +173,57 @@ def _whole_number(parameter: Parameter, raw: str) -> int:
     return number
 
 
+def _true_or_false(parameter: Parameter, raw: str) -> bool:
+    word = raw.strip(" ").lower()
+    if word not in ("true", "false"):
+        raise InvalidParameter(parameter.name, "must be true or false")
+    return word == "true"
+
+
+def _date_time(parameter: Parameter, raw: str) -> int:
+    """Hundreds of nanoseconds since 1970; what is finer counts as the next one."""
+    parts = _DATE_TIME.fullmatch(raw.strip(" "))
+    moment = _moment(parts) if parts else None
+    if parts is None or moment is None:
+        raise InvalidParameter(
+            parameter.name, "must be a date and time with a zone (RFC 3339), such as 2026-11-21T08:30:00Z"
+        )
+    fraction = (parts["fraction"] or "").ljust(7, "0")
+    finer = fraction[7:].strip("0") != ""
+    return (moment - _EPOCH) // timedelta(seconds=1) * 10_000_000 + int(fraction[:7]) + finer
+
+
+def _moment(parts: re.Match[str]) -> datetime | None:
+    # A plus sign that was not percent-encoded arrives as a space.
+    zone = parts["zone"].replace(" ", "+").upper()
+    try:
+        return datetime.fromisoformat(f"{parts['day']}T{parts['time']}{zone}")
+    except ValueError:
+        return None
+
+
 _READERS: dict[Kind, Callable[[Parameter, str], object]] = {
     Kind.UID: _uid,
     Kind.PARTITION_NAME: _partition_name,
     Kind.TEXT: lambda _, raw: raw,
     Kind.EXACTLY_TRUE: lambda _, raw: raw.strip().lower() == "true",
+    Kind.TRUE_OR_FALSE: _true_or_false,
     Kind.WHOLE_NUMBER: _whole_number,
+    Kind.DATE_TIME: _date_time,
     Kind.MEDIA_TYPES: lambda _, raw: raw,
+    Kind.TEXT_LIST: lambda _, raw: (raw,),
+    Kind.MATCHING_KEY: lambda _, raw: raw,
 }
-_DEFAULTS: dict[Kind, object] = {Kind.EXACTLY_TRUE: False}
+_DEFAULTS: dict[Kind, object] = {Kind.EXACTLY_TRUE: False, Kind.TEXT_LIST: ()}
 _SCHEMAS: dict[Kind, dict[str, object]] = {
     Kind.UID: {"type": "string", "minLength": 1, "maxLength": _UID_LENGTH, "pattern": f"^{_UID}$"},
     Kind.PARTITION_NAME: {"type": "string", "pattern": f"^{_PARTITION_NAME}$"},
     Kind.TEXT: {"type": "string"},
     Kind.EXACTLY_TRUE: {"type": "string", "default": "false"},
+    Kind.TRUE_OR_FALSE: {"type": "boolean"},
     Kind.WHOLE_NUMBER: {"type": "integer"},
+    Kind.DATE_TIME: {"type": "string", "format": "date-time"},
     Kind.MEDIA_TYPES: {"type": "string"},
+    Kind.TEXT_LIST: {"type": "array", "items": {"type": "string"}},
+    Kind.MATCHING_KEY: {"type": "string"},
 }

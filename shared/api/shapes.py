@@ -139,15 +139,19 @@ def _parameter(entry: Entry, path_name: str = "") -> Parameter:
         parts = entry.fields(("name", "in", "type", "text"), ("binds", "default", "minimum", "maximum"))
         name, place = parts["name"].word(r"[A-Za-z][A-Za-z0-9_.-]*"), _place(parts["in"])
     kind = _kind(parts["type"])
-    limits: dict[str, int | None] = {"default": None, "minimum": None, "maximum": None}
+    limits: dict[str, int | bool | None] = {"default": None, "minimum": None, "maximum": None}
     for limit in limits:
-        if limit in parts and parts[limit].given:
-            limits[limit] = parts[limit].number()
-            if kind is not Kind.WHOLE_NUMBER:
-                parts[limit].fault(f"{limit!r} is for whole numbers")
+        if limit not in parts or not parts[limit].given:
+            continue
+        if limit == "default" and kind is Kind.TRUE_OR_FALSE:
+            limits[limit] = parts[limit].flag()
+            continue
+        limits[limit] = parts[limit].number()
+        if kind is not Kind.WHOLE_NUMBER:
+            parts[limit].fault(f"{limit!r} is for whole numbers")
     binds = parts["binds"].word(r"[a-z][a-z0-9_]*") if parts["binds"].given else ""
-    if bool(binds) == (kind is Kind.MEDIA_TYPES):
-        entry.fault("'binds' is due for every type but media_types, which the front door reads itself")
+    if bool(binds) == (kind in (Kind.MEDIA_TYPES, Kind.MATCHING_KEY)):
+        entry.fault("'binds' is due for every type but media_types and matching_key, which are read as a whole")
     return Parameter(name, place, kind, binds, parts["text"].text(), **limits)
 
 

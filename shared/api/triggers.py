@@ -5,6 +5,8 @@ time, so the imports they need are real ones and the closures have a single clas
 """
 
 import contextlib
+import dataclasses
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -18,8 +20,15 @@ from shared.api.arrival import Arrival
 from shared.api.endpoints import Endpoint
 from shared.api.pipeline import Door
 from shared.api.streams import StreamedBody
-from shared.errors import ClientGone
+from shared.errors import ClientGone, StoreUnavailable
+from shared.settings import Settings
+from shared.storage.stores import Stores
 from shared.wire.call import Headers, Reply
+
+LOG = logging.getLogger(__name__)
+
+# Every five minutes; a writer counts as dead after ten (storage/sweep.py).
+SWEEP_SCHEDULE = "0 */5 * * * *"
 
 Function = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -34,6 +43,26 @@ def register(app: func.FunctionApp, endpoints: Sequence[Endpoint], door: Door) -
             trigger_arg_name="req",
         )
         app.function_name(endpoint.name)(decorate(_function(endpoint, door)))
+
+
+def register_background(app: func.FunctionApp, settings: Settings, stores: Stores) -> None:
+    """Make the timer triggers, if this app does the work that no request waits for.
+
+    One app on a store is enough; several are wasteful and do no harm.
+    """
+    if not settings.background:
+        return
+
+    async def sweep(timer: func.TimerRequest) -> None:
+        try:
+            found = await stores.sweep.run()
+        except StoreUnavailable:
+            LOG.warning("no sweep: storage is not available")
+            return
+        LOG.info("sweep %s", " ".join(f"{name}={number}" for name, number in dataclasses.asdict(found).items()))
+
+    timed = app.timer_trigger(schedule=SWEEP_SCHEDULE, arg_name="timer", run_on_startup=False)
+    app.function_name("background_sweep")(timed(sweep))
 
 
 def _function(endpoint: Endpoint, door: Door) -> Function:

@@ -1,4 +1,4 @@
-"""Benchmarks, `python -m shared.dev.bench WHAT`: what the service costs, always beside something it can be judged by."""
+"""Benchmarks, `python -m shared.dev.bench WHAT`: what the service costs, beside something to judge it by."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from importlib import import_module
 from shared.dev.azurite import AzuriteError
 from shared.dev.bench_report import BenchError, Progress
 
-_BENCHES = ("storage", "memory", "json", "multipart", "store")
+_BENCHES = ("storage", "memory", "json", "multipart", "store", "search")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m shared.dev.bench",
-        description="Measure the service beside something it can be judged by. Trust ratios of one run, not figures of two.",
+        description="Measure the service beside something to judge it by. Trust ratios of one run, not figures of two.",
     )
     benches = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     for name in _BENCHES:

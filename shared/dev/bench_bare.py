@@ -91,9 +91,7 @@ class BareStorage:
             pieces += (body, b"\r\n")
         pieces.append(b"--changes_c--\r\n--batch_b--\r\n")
         url = f"{root}/$batch"
-        answer = await self._send(
-            "POST", url, {**_BATCH_HEADERS, **self._signed_table(url)}, b"".join(pieces)
-        )
+        answer = await self._send("POST", url, {**_BATCH_HEADERS, **self._signed_table(url)}, b"".join(pieces))
         if b"HTTP/1.1 4" in answer:
             raise BenchError(f"a bare transaction failed: {answer[:300]!r}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
 from math import isqrt
@@ -86,6 +86,12 @@ def series_of(count: int, size_bytes: int) -> list[MadeInstance]:
     """Instances of one new series."""
     study_uid, series_uid = new_uid(), new_uid()
     return [instance(size_bytes, EXPLICIT, study_uid, series_uid) for _ in range(count)]
+
+
+def beside(other: MadeInstance) -> MadeInstance:
+    """A new instance in the series of another one, as large as that."""
+    uid = new_uid()
+    return replace(other, sop_instance_uid=uid, head=other.head.replace(other.sop_instance_uid.encode(), uid.encode()))
 
 
 def new_uid() -> str:

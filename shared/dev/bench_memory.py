@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -70,13 +70,14 @@ def run(options: argparse.Namespace, progress: Progress) -> int:
     with running_service() as service:
         idle_bytes, readings = asyncio.run(_measure(service, options.megabytes * MIB, progress))
     progress.done()
-    budget_bytes = options.budget * MIB
-    title = f"Memory of the host ({machine()}; idle {idle_bytes / MIB:.0f} MB; budget {options.budget} MB above idle)"
-    print(_figures(title, readings, budget_bytes).text())
-    return 1 if any(each.peak_bytes > budget_bytes for each in readings) else 0
+    text, code = report(idle_bytes, readings, options.budget)
+    print(text)
+    return code
 
 
-def _figures(title: str, readings: list[Reading], budget_bytes: int) -> Figures:
+def report(idle_bytes: int, readings: Sequence[Reading], budget_megabytes: int) -> tuple[str, int]:
+    """What is printed, and the exit code: 1 when a request was over the budget."""
+    over = [each.peak_bytes > budget_megabytes * MIB for each in readings]
     rows = tuple(
         (
             each.name,
@@ -84,11 +85,13 @@ def _figures(title: str, readings: list[Reading], budget_bytes: int) -> Figures:
             number(each.seconds),
             f"{each.peak_bytes / MIB:.1f}",
             f"{each.kept_bytes / MIB:.1f}",
-            "OK" if each.peak_bytes <= budget_bytes else "OVER",
+            "OVER" if too_much else "OK",
         )
-        for each in readings
+        for each, too_much in zip(readings, over, strict=True)
     )
-    return Figures(title, ("request", "body MB", "seconds", "above idle MB", "now MB", "budget"), rows)
+    idle = f"idle {idle_bytes / MIB:.0f} MB; budget {budget_megabytes} MB above idle"
+    columns = ("request", "body MB", "seconds", "above idle MB", "now MB", "budget")
+    return Figures(f"Memory of the host ({machine()}; {idle})", columns, rows).text(), int(any(over))
 
 
 async def _measure(service: Service, size_bytes: int, progress: Progress) -> tuple[int, list[Reading]]:
@@ -109,39 +112,47 @@ async def _measure(service: Service, size_bytes: int, progress: Progress) -> tup
         ),
     ]
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=110), read_bufsize=_READ_BYTES) as session:
-        url = f"{service.url}/v2"
-        await _warm_up(session, url)
-        await asyncio.sleep(_SETTLE_SECONDS)
-        idle_bytes = service.rss_bytes()
-        readings = []
-        for name, work in requests[:4]:
-            readings.append(await _read(service, idle_bytes, name, work, session, url, progress))
+        meter = _Meter(service, session, progress)
+        await meter.begin()
+        readings = [await meter.read(name, work) for name, work in requests[:4]]
+        progress.step("storing what will be re-encoded")
         for each in foreign.values():
-            progress.step("storing what will be re-encoded")
-            await _store([each])(session, url)
-        for name, work in requests[4:]:
-            readings.append(await _read(service, idle_bytes, name, work, session, url, progress))
-    return idle_bytes, readings
+            await _store([each])(session, meter.url)
+        readings += [await meter.read(name, work) for name, work in requests[4:]]
+    return meter.idle_bytes, readings
 
 
-async def _read(
-    service: Service,
-    idle_bytes: int,
-    name: str,
-    work: Work,
-    session: aiohttp.ClientSession,
-    url: str,
-    progress: Progress,
-) -> Reading:
-    progress.step(name)
-    await asyncio.sleep(_SETTLE_SECONDS)
-    service.clear_peak()
-    start = time.perf_counter()
-    count = await work(session, url)
-    seconds = time.perf_counter() - start
-    peak_bytes = service.peak_bytes() - idle_bytes
-    await asyncio.sleep(_SETTLE_SECONDS)
-    return Reading(name, seconds, count, peak_bytes, service.rss_bytes() - idle_bytes)
+class _Meter:
+    """Reads the memory of the service while work is done.
+
+    Attributes:
+        url: of the version that is asked.
+        idle_bytes: what the service held before the first large body.
+    """
+
+    def __init__(self, service: Service, session: aiohttp.ClientSession, progress: Progress) -> None:
+        self.url = f"{service.url}/v2"
+        self.idle_bytes = 0
+        self._service = service
+        self._session = session
+        self._progress = progress
+
+    async def begin(self) -> None:
+        """Have everything loaded that is loaded once, then see what the service holds."""
+        await _warm_up(self._session, self.url)
+        await asyncio.sleep(_SETTLE_SECONDS)
+        self.idle_bytes = self._service.rss_bytes()
+
+    async def read(self, name: str, work: Work) -> Reading:
+        """Do one piece of work."""
+        self._progress.step(name)
+        self._service.clear_peak()
+        start = time.perf_counter()
+        count = await work(self._session, self.url)
+        seconds = time.perf_counter() - start
+        peak_bytes = self._service.peak_bytes() - self.idle_bytes
+        await asyncio.sleep(_SETTLE_SECONDS)
+        return Reading(name, seconds, count, peak_bytes, self._service.rss_bytes() - self.idle_bytes)
 
 
 async def _warm_up(session: aiohttp.ClientSession, url: str) -> None:

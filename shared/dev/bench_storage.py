@@ -7,7 +7,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from azure.data.tables.aio import TableClient
@@ -59,6 +60,15 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is measured: rounds of calls of each kind, and about how many seconds at most for all."""
+
+    rounds: int
+    calls: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Cost:
     """Milliseconds a call."""
 
@@ -69,15 +79,17 @@ class Cost:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this benchmark."""
     parser.add_argument("--rounds", type=int, default=7, help="rounds, each with all three ways (default: 7)")
-    parser.add_argument("--calls", type=int, default=100, help="calls of each kind in a round (default: 100)")
+    parser.add_argument("--seconds", type=float, default=80, help="stop rounds early after about that (default: 80)")
+    parser.add_argument("--calls", type=int, default=60, help="calls of each kind in a round (default: 60)")
 
 
 def run(options: argparse.Namespace, progress: Progress) -> int:
     """Measure and print."""
     with RunningAzurite(None, environment()) as azurite:
-        costs = asyncio.run(_measure(azurite.connection_string, options.rounds, options.calls, progress))
+        plan = Plan(options.rounds, options.calls, options.seconds)
+        costs = asyncio.run(_measure(azurite.connection_string, plan, progress))
     progress.done()
-    print(_figures(costs, f"{machine()}; {options.rounds} rounds of {options.calls} calls").text())
+    print(_figures(costs, f"{machine()}; up to {options.rounds} rounds of {options.calls} calls").text())
     return 0
 
 
@@ -87,9 +99,7 @@ def sample_row(place: int) -> dict[str, Any]:
     return row | {"count": place, "length": 524288, "yes": True, "version": 1}
 
 
-async def _measure(
-    connection: str, rounds: int, calls: int, progress: Progress
-) -> dict[str, dict[str, Cost]]:
+async def _measure(connection: str, plan: Plan, progress: Progress) -> dict[str, dict[str, Cost]]:
     account = account_of(Settings(storage_connection=connection))
     async with AsyncExitStack() as stack:
         client = StorageClient(account)
@@ -102,7 +112,8 @@ async def _measure(
             *_blob_operations(Blobs(client, "bench"), bare, container),
             *_table_operations(Tables(client), bare, table),
         ]
-        return {each.name: await _compare(each, rounds, calls, progress) for each in operations}
+        share = replace(plan, seconds=plan.seconds / len(operations))
+        return {each.name: await _compare(each, share, progress) for each in operations}
 
 
 async def _fill(bare: BareStorage) -> None:
@@ -113,16 +124,19 @@ async def _fill(bare: BareStorage) -> None:
     await bare.put_rows(_TABLE, _PARTITION, rows)
 
 
-async def _compare(operation: Operation, rounds: int, calls: int, progress: Progress) -> dict[str, Cost]:
+async def _compare(operation: Operation, plan: Plan, progress: Progress) -> dict[str, Cost]:
     seen: dict[str, list[Cost]] = {way: [] for way in _WAYS}
     for way in _WAYS:  # connections, caches
         await _cost(operation.calls[way], 2)
-    for place in range(rounds):
-        progress.step(f"{operation.name}, round {place + 1} of {rounds}")
+    deadline = time.monotonic() + plan.seconds
+    for place in range(plan.rounds):
+        progress.step(f"{operation.name}, round {place + 1} of {plan.rounds}")
         # Another one begins in each round, so that nobody always follows the same neighbour.
         for turn in range(len(_WAYS)):
             way = _WAYS[(turn + place) % len(_WAYS)]
-            seen[way].append(await _cost(operation.calls[way], calls))
+            seen[way].append(await _cost(operation.calls[way], plan.calls))
+        if time.monotonic() > deadline:
+            break
     return {
         way: Cost(middle([cost.cpu for cost in costs]), middle([cost.wall for cost in costs]))
         for way, costs in seen.items()
@@ -154,17 +168,17 @@ def _blob_operations(ours: Blobs, bare: BareStorage, sdk: ContainerClient) -> li
             Operation(
                 f"Blobs.open, {size // KIB} KB",
                 {
-                    "ours": lambda name=name: read(name),
-                    "bare": lambda name=name: bare.get_blob(name),
-                    "sdk": lambda name=name: sdk_read(name),
+                    "ours": partial(read, name),
+                    "bare": partial(bare.get_blob, name),
+                    "sdk": partial(sdk_read, name),
                 },
             ),
             Operation(
                 f"Blobs.put, {size // KIB} KB",
                 {
-                    "ours": lambda content=content: ours.put("ours", content),
-                    "bare": lambda content=content: bare.put_blob("bare", content),
-                    "sdk": lambda content=content: sdk_write("sdk", content),
+                    "ours": partial(ours.put, "ours", content),
+                    "bare": partial(bare.put_blob, "bare", content),
+                    "sdk": partial(sdk_write, "sdk", content),
                 },
             ),
         ]
@@ -212,7 +226,13 @@ def _table_operations(ours: Tables, bare: BareStorage, sdk: TableClient) -> list
 
 
 def _figures(costs: dict[str, dict[str, Cost]], title: str) -> Figures:
-    columns = ("call", *(f"{way} cpu ms" for way in _WAYS), "ours/bare", "sdk/bare", *(f"{way} wall ms" for way in _WAYS))
+    columns = (
+        "call",
+        *(f"{way} cpu ms" for way in _WAYS),
+        "ours/bare",
+        "sdk/bare",
+        *(f"{way} wall ms" for way in _WAYS),
+    )
     rows = tuple(
         (
             name,

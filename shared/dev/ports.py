@@ -25,7 +25,9 @@ def bind(port: int, host: str = LOOPBACK) -> socket.socket:
     Raises:
         PortTaken: somebody else has it.
     """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named as TCP, or asyncio leaves Nagle's algorithm on and each answer on a kept connection waits for 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     # A port whose last connections are still closing is free; one that is listened on is not, with this option too.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -6,9 +6,12 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
+from xml.etree import ElementTree
 
 from azure.core.exceptions import AzureError
 from azure.core.rest import AsyncHttpResponse
@@ -40,6 +43,23 @@ class OpenBlob:
     chunks: AsyncIterator[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class ListedBlob:
+    """A blob as a listing gives it.
+
+    Attributes:
+        name: its name.
+        length_bytes: how long it is.
+        modified: when it was written; None for a folder.
+        metadata: its own metadata, names in lower case.
+    """
+
+    name: str
+    length_bytes: int = 0
+    modified: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
 class Blobs:
     """The blobs of one container. The container is made when a write finds that it is missing."""
 
@@ -53,7 +73,7 @@ class Blobs:
             **_HEADERS,
             "x-ms-blob-type": "BlockBlob",
             "Content-Type": "application/octet-stream",
-            **{_META + key: value for key, value in (metadata or {}).items()},
+            **_metadata(metadata),
         }
         expect(await self._write("PUT", self._url(name), headers, content), "put blob", 201)
 
@@ -63,11 +83,11 @@ class Blobs:
         headers = {**_HEADERS, "Content-Type": "application/octet-stream"}
         expect(await self._write("PUT", url, headers, content), "put block", 201)
 
-    async def commit(self, name: str, blocks: int) -> None:
+    async def commit(self, name: str, blocks: int, metadata: Mapping[str, str] | None = None) -> None:
         """Make blocks 0 to `blocks` - 1 the blob."""
         listed = "".join(f"<Uncommitted>{_block_id(number)}</Uncommitted>" for number in range(blocks))
         body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'.encode()
-        headers = {**_HEADERS, "Content-Type": "application/xml"}
+        headers = {**_HEADERS, "Content-Type": "application/xml", **_metadata(metadata)}
         expect(await self._write("PUT", f"{self._url(name)}?comp=blocklist", headers, body), "put block list", 201)
 
     @asynccontextmanager
@@ -93,6 +113,28 @@ class Blobs:
                 },
                 chunks=_chunks(response),
             )
+
+    async def listed(self, prefix: str, *, folders: bool = False) -> AsyncIterator[list[ListedBlob]]:
+        """Blobs whose names begin with a prefix, page by page.
+
+        Args:
+            prefix: begin of the names.
+            folders: give the names up to the next `/` instead, once each.
+        """
+        query = f"restype=container&comp=list&include=metadata&prefix={quote(prefix, safe='')}"
+        if folders:
+            query = f"restype=container&comp=list&delimiter=%2F&prefix={quote(prefix, safe='')}"
+        marker = ""
+        while True:
+            response = await self._client.send("GET", f"{self._root}?{query}{marker}", _HEADERS)
+            if response.status_code == 404:
+                return
+            root = ElementTree.fromstring(expect(response, "list blobs", 200).content)  # noqa: S314 - storage wrote it
+            yield [_listed(element) for element in root.iter("BlobPrefix" if folders else "Blob")]
+            following = root.findtext("NextMarker")
+            if not following:
+                return
+            marker = f"&marker={quote(following, safe='')}"
 
     async def delete(self, name: str) -> bool:
         """Delete a blob; False when there was none."""
@@ -138,6 +180,20 @@ async def _chunks(response: AsyncHttpResponse) -> AsyncIterator[bytes]:
             yield chunk
     except AzureError as error:
         raise StoreUnavailable from error
+
+
+def _metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
+    return {_META + key: value for key, value in (metadata or {}).items()}
+
+
+def _listed(element: ElementTree.Element) -> ListedBlob:
+    modified = element.findtext("Properties/Last-Modified")
+    return ListedBlob(
+        name=element.findtext("Name", ""),
+        length_bytes=int(element.findtext("Properties/Content-Length") or 0),
+        modified=parsedate_to_datetime(modified) if modified else None,
+        metadata={item.tag.lower(): item.text or "" for item in element.iterfind("Metadata/*")},
+    )
 
 
 def _block_id(number: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from io import BytesIO
@@ -21,6 +21,7 @@ from azure.core.pipeline.policies import (
     AsyncBearerTokenCredentialPolicy,
     AsyncHTTPPolicy,
     AsyncRetryPolicy,
+    RequestHistory,
     SansIOHTTPPolicy,
 )
 from azure.core.pipeline.transport import AioHttpTransport, AsyncHttpTransport
@@ -37,6 +38,7 @@ BLOB_VERSION = "2021-12-02"
 TABLE_VERSION = "2019-02-02"
 _SCOPE = "https://storage.azure.com/.default"
 _READ_BYTES = 256 * 1024
+_UNCLEAR = frozenset({408, 500, 502, 504})
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 # Every write of the service may be repeated, so every method is tried again.
 _METHODS = frozenset({"GET", "PUT", "POST", "MERGE", "DELETE"})
@@ -119,7 +121,7 @@ class StorageClient:
 
     async def _run(self, request: HttpRequest, *, stream: bool) -> AsyncHttpResponse:
         try:
-            response = (await self._opened().run(request, stream=stream, retry_on_methods=_METHODS)).http_response
+            result = await self._opened().run(request, stream=stream, retry_on_methods=_METHODS)
         except ServiceResponseError as error:
             log.warning("storage did not answer", extra={"method": request.method})
             if request.method == "POST":
@@ -134,9 +136,13 @@ class StorageClient:
         except AzureError as error:
             log.exception("storage client failed")
             raise StoreUnavailable from error
+        response = result.http_response
         if response.status_code in _RETRIED:
             log.warning("storage refuses", extra={"status": response.status_code})
             raise StoreUnavailable(_retry_after(response))
+        if request.method == "POST" and _refused(response) and _may_have_worked(result.context.get("history", ())):
+            # A try whose answer got lost may have done what this one was refused for.
+            raise OutcomeUnknown
         return response
 
     def _opened(self) -> AsyncPipeline[HttpRequest, AsyncHttpResponse]:
@@ -192,6 +198,20 @@ def expect(response: AsyncHttpResponse, operation: str, *statuses: int) -> Async
     if response.status_code not in statuses:
         raise StorageFailed(response.status_code, response.headers.get("x-ms-error-code", ""), operation)
     return response
+
+
+def _refused(response: AsyncHttpResponse) -> bool:
+    # A table transaction says 202 also when an operation inside it was refused.
+    return response.status_code >= 400 or b"odata.error" in response.content
+
+
+def _may_have_worked(history: Iterable[RequestHistory[Any, Any]]) -> bool:
+    """Whether one of the earlier tries got no answer, or one that does not say what happened."""
+    return any(
+        isinstance(entry.error, ServiceResponseError)
+        or (entry.http_response is not None and entry.http_response.status_code in _UNCLEAR)
+        for entry in history
+    )
 
 
 def _canonical(url: str) -> str:

@@ -7,7 +7,7 @@ again. There is no counter row. A transaction is whole and starts behind the las
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -86,7 +86,7 @@ class Feed:
         self._commit = GroupCommit(self._write, _MOST)
 
     async def append(self, events: Sequence[Event]) -> list[int]:
-        """Append events; gives their numbers. Safe to call again with the same events after a failure."""
+        """Append events; gives their numbers. After a failure `append_missing` adds what is not there."""
         return await self._commit.add(events)
 
     async def append_missing(self, events: Sequence[Event], after: int) -> None:
@@ -101,10 +101,21 @@ class Feed:
         if missing:
             await self.append(missing)
 
+    async def event_ids(self, after: int) -> AsyncIterator[str]:
+        """Ids of all events behind a number, in order."""
+        last = await self.last_number()
+        for block in range(after // BLOCK, (last - 1) // BLOCK + 1):
+            where = f"PartitionKey eq 'f~{block}' and RowKey gt '{event_row(after)}'"
+            async for page in self._tables.pages(TABLE, where, ("eventId",)):
+                for row in page:
+                    yield row["eventId"]
+
     async def last_number(self) -> int:
         """Number of the newest event; 0 when there is none."""
-        self._tail = await self._find_tail(self._tail)
-        return self._tail.number
+        tail = await self._find_tail(self._tail)
+        # A tail that appends begin from is moved by appends only: behind it they look for what they wrote themselves.
+        self._tail = self._tail or tail
+        return tail.number
 
     @property
     def cached_number(self) -> int | None:
@@ -112,29 +123,38 @@ class Feed:
         return self._tail.number if self._tail is not None else None
 
     async def _write(self, events: Sequence[Event]) -> list[int]:
-        uncertain = False
+        if self._tail is None:
+            self._tail = await self._find_tail(None)
+        # The tail moves only when all of them are in: whatever breaks off before, the next try looks behind it.
+        numbers, self._tail = await self._append_behind(events, self._tail)
+        return numbers
+
+    async def _append_behind(self, events: Sequence[Event], start: _Tail) -> tuple[list[int], _Tail]:
+        """Append events of which none is in the feed up to `start`; gives their numbers and the tail then."""
+        tail = start
         for attempt in range(_TRIES):
-            if self._tail is None or uncertain:
-                known = self._tail
-                self._tail = await self._find_tail(known)
-                if uncertain and known is not None:
-                    numbers = await self._own(events, known.number, self._tail.number)
-                    if numbers:
-                        return numbers
             try:
-                return await self._insert(events, self._tail)
+                return await self._insert(events, tail)
             except OutcomeUnknown:
-                uncertain = True
+                pass
             except TransactionFailed as error:
                 if error.code != "EntityAlreadyExists":
                     raise
-                # Somebody was first; or it was us, and the answer got lost.
-                uncertain = True
+            # Somebody was first; or it was us, and the answer got lost.
             await jittered_pause(attempt // 4)
+            tail = await self._find_tail(tail)
+            found = await self._places(events, start.number, tail.number)
+            absent = [place for place in range(len(events)) if place not in found]
+            if found and absent:
+                # A group that straddles a block is two transactions: only its first part was written.
+                rest, tail = await self._append_behind([events[place] for place in absent], tail)
+                found |= dict(zip(absent, rest, strict=True))
+            if found:
+                return [found[place] for place in range(len(events))], tail
         log.error("the feed is too busy", extra={"tries": _TRIES})
         raise StoreUnavailable
 
-    async def _insert(self, events: Sequence[Event], tail: _Tail) -> list[int]:
+    async def _insert(self, events: Sequence[Event], tail: _Tail) -> tuple[list[int], _Tail]:
         """Append all events that fit into the tail's block in one transaction, then the rest in the next block."""
         numbers: list[int] = []
         left = list(events)
@@ -148,23 +168,11 @@ class Feed:
                 for place, event in enumerate(now)
             ]
             await self._tables.transact(TABLE, block_partition(first), writes)
-            tail = self._tail = _Tail(first + len(now) - 1, ticks + len(now) - 1)
+            tail = _Tail(first + len(now) - 1, ticks + len(now) - 1)
             numbers += range(first, first + len(now))
             if (first - 1) % BLOCK == 0:
                 await self._tables.put("work", _HINTS, "feed", {"number": first, "schema": SCHEMA})
-        return numbers
-
-    async def _own(self, events: Sequence[Event], after: int, upto: int) -> list[int]:
-        """Numbers of these events where they are in the feed already, all of them in order; empty otherwise."""
-        found = await self._places(events, after, upto)
-        if not found:
-            return []
-        absent = [place for place in range(len(events)) if place not in found]
-        if absent:
-            # A group that straddles a block is two transactions: only its first half may have been written.
-            rest = await self._write([events[place] for place in absent])
-            found |= dict(zip(absent, rest, strict=True))
-        return [found[place] for place in range(len(events))]
+        return numbers, tail
 
     async def _places(self, events: Sequence[Event], after: int, upto: int) -> dict[int, int]:
         """Numbers of those events that are in the feed between two numbers, by their place among `events`."""

@@ -31,6 +31,8 @@ from shared.storage.keys import (
     version_number,
 )
 from shared.storage.rows import (
+    FRAGMENTS_SUFFIX,
+    METADATA_SUFFIX,
     PROPERTY_BYTES,
     LevelState,
     NewInstance,
@@ -39,6 +41,7 @@ from shared.storage.rows import (
     dictionary_of,
     distinct,
     fits_row,
+    following,
     instance_entity,
     packed_metadata,
     state_entity,
@@ -103,8 +106,8 @@ class Index:
     async def ready(self, partition: DataPartition) -> None:
         """Learn where the logs end and say that this worker writes, while the request's blobs are on their way."""
         await asyncio.gather(
-            self._log("log", partition).current(),
-            self._log("ser", partition).current(),
+            self.log("log", partition).current(),
+            self.log("ser", partition).current(),
             self._writer.may_commit(),
         )
 
@@ -167,14 +170,14 @@ class Index:
     async def _follow_up(self, partition: DataPartition, study_uid: str, plan: _Plan) -> None:
         await asyncio.gather(
             self._feed.append(plan.events),
-            *(self._cover(partition, "log", STUDY_ROW, now, before, study_uid) for now, before in plan.studies),
+            *(self.cover(partition, "log", STUDY_ROW, now, before, study_uid) for now, before in plan.studies),
             *(
-                self._cover(partition, "ser", series_row(series_uid), now, before, study_uid, series_uid)
+                self.cover(partition, "ser", series_row(series_uid), now, before, study_uid, series_uid)
                 for series_uid, now, before in plan.series
             ),
         )
 
-    async def _cover(
+    async def cover(
         self,
         partition: DataPartition,
         kind: Literal["log", "ser"],
@@ -184,7 +187,7 @@ class Index:
         *uids: str,
     ) -> None:
         """Append a state's covering row, take the one before away; mend the pointer when the segment was full."""
-        log = self._log(kind, partition)
+        log = self.log(kind, partition)
         covering = covering_row(now, *uids)
         appended = log.append([covering])
         if before is None:
@@ -209,13 +212,14 @@ class Index:
         version = version_number(
             max(whole(row, "version") for row in (seen.study, *seen.series.values(), {}) if row is not None)
         )
-        study_log, series_log = self._log("log", partition), self._log("ser", partition)
+        study_log, series_log = self.log("log", partition), self.log("ser", partition)
+        study_uid = instances[0].study_uid
         before = state_of(seen.study) if seen.study else None
         after = before or LevelState()
         for instance in instances:
             after = after.with_values(instance.study, instance.modality)
         after = replace(after, newest=_row_of(instances[-1]))
-        write, after = _level_write(STUDY_ROW, before, after, version, await study_log.current())
+        write, after = _level_write(STUDY_ROW, before, after, version, await study_log.current(), study_uid)
         plan = _Plan([write], [], [], [], 1)
         if before is None:
             plan.writes.append(Write("insert", STUDY_GUARD))
@@ -233,7 +237,9 @@ class Index:
             for instance in members:
                 after = after.with_values(instance.series)
             after = replace(after, newest=_row_of(members[-1]))
-            write, after = _level_write(series_row(series_uid), before, after, version, await series_log.current())
+            write, after = _level_write(
+                series_row(series_uid), before, after, version, await series_log.current(), study_uid, series_uid
+            )
             if row is None:
                 dictionaries[series_uid] = dictionary_of(members[0].metadata)
                 write = replace(
@@ -265,25 +271,26 @@ class Index:
         study_uid = instances[0].study_uid
         seen = await self._read(partition, study_uid, instances)
         plan = _Plan([], events, [], [], 0)
-        if seen.study and not await self._covered(partition, "log", state_of(seen.study), study_uid):
+        if seen.study and not await self.covered(partition, "log", state_of(seen.study), study_uid):
             plan.studies.append((state_of(seen.study), None))
         for uid, series in seen.series.items():
-            if series and not await self._covered(partition, "ser", state_of(series), study_uid, uid):
+            if series and not await self.covered(partition, "ser", state_of(series), study_uid, uid):
                 plan.series.append((uid, state_of(series), None))
         return plan
 
-    async def _covered(
+    async def covered(
         self, partition: DataPartition, kind: Literal["log", "ser"], state: LevelState, *uids: str
     ) -> bool:
+        """Whether the covering row of a study's or series' state is where its row says."""
         table, where = segment_table(kind, state.segment), segment_partition(partition.number, state.segment)
         return await self._tables.get(table, where, covering_row_key(state.order, *uids), ("RowKey",)) is not None
 
     async def _put_beside(self, instance: NewInstance, packed: bytes) -> None:
         """Write what is too long for a row into blobs beside the instance's."""
         if not fits_row(packed):
-            await self._blobs.put(metadata_blob(instance.blob), packed)
+            await self._blobs.put(instance.blob + METADATA_SUFFIX, packed)
         if instance.pixels is not None and len(instance.pixels.fragments) > PROPERTY_BYTES:
-            await self._blobs.put(fragments_blob(instance.blob), instance.pixels.fragments)
+            await self._blobs.put(instance.blob + FRAGMENTS_SUFFIX, instance.pixels.fragments)
 
     async def _read(self, partition: DataPartition, study_uid: str, instances: Sequence[NewInstance]) -> Snapshot:
         uids = distinct(instance.series_uid for instance in instances)
@@ -322,21 +329,12 @@ class Index:
     async def _row(self, partition: DataPartition, study_uid: str, row: str) -> Entity | None:
         return await self._tables.get(main_table(study_uid), study_partition(partition.number, study_uid), row)
 
-    def _log(self, kind: Literal["log", "ser"], partition: DataPartition) -> SegmentLog:
+    def log(self, kind: Literal["log", "ser"], partition: DataPartition) -> SegmentLog:
+        """The segment log of one kind in a data partition."""
         key = (kind, partition.number)
         if key not in self._logs:
             self._logs[key] = SegmentLog(self._tables, kind, partition.number)
         return self._logs[key]
-
-
-def metadata_blob(blob: str) -> str:
-    """Name of the blob with metadata that is too long for a row."""
-    return f"{blob}.meta"
-
-
-def fragments_blob(blob: str) -> str:
-    """Name of the blob with fragment lengths that are too long for a row."""
-    return f"{blob}.frag"
 
 
 def _being_deleted(seen: Snapshot) -> bool:
@@ -344,16 +342,16 @@ def _being_deleted(seen: Snapshot) -> bool:
 
 
 def _level_write(
-    row: str, before: LevelState | None, after: LevelState, version: int, segment: int
+    row: str, before: LevelState | None, after: LevelState, version: int, segment: int, *uids: str
 ) -> tuple[Write, LevelState]:
     """How a study or series row changes, and its state then."""
     if before is not None and after.says_the_same(before):
         return Write("merge", row, {"version": version, "newest": after.newest}), after
-    after = replace(after, order=ulid(before.order if before else ""), segment=segment)
-    entity = state_entity(after, version)
     if before is None:
-        return Write("insert", row, entity), after
-    return Write("merge", row, entity, before.etag), after
+        after = replace(after, order=ulid(), segment=segment)
+        return Write("insert", row, state_entity(after, version)), after
+    after = following(before, after, ulid(before.order), segment, *uids)
+    return Write("merge", row, state_entity(after, version), before.etag), after
 
 
 def _row_of(instance: NewInstance) -> str:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from shared.errors import NotFound
 from shared.storage.blobs import BlobMissing, Blobs, OpenBlob
-from shared.storage.index import DELETING, DataPartition, metadata_blob
+from shared.storage.index import DELETING, DataPartition
 from shared.storage.keys import STUDY_ROW, instance_row, main_table, series_range, series_row, study_partition
-from shared.storage.rows import METADATA_COLUMNS, packed_of, unpacked_metadata
+from shared.storage.rows import METADATA_COLUMNS, METADATA_SUFFIX, packed_of, unpacked_metadata
 from shared.storage.tables import Entity, Tables, between, binary, quoted, whole
 
 _PLACE = ("RowKey", "blob", "offset", "length", "syntax", "version", DELETING)
@@ -174,7 +174,7 @@ class Instances:
     async def _unpacked(self, row: Entity, dictionary: bytes) -> bytes:
         packed = packed_of(row)
         if not packed:
-            async with self._blobs.open(metadata_blob(row["blob"])) as opened:
+            async with self._blobs.open(row["blob"] + METADATA_SUFFIX) as opened:
                 packed = b"".join([chunk async for chunk in opened.chunks])
         return unpacked_metadata(packed, dictionary)
 

@@ -87,6 +87,10 @@ def series_range(series_uid: str) -> tuple[str, str]:
     return f"{series_uid}!", f'{series_uid}"'
 
 
+SEGMENT_HEADER, SEGMENT_BEGUN = "~H", "~C"
+"""Rows of a segment: there while it takes rows; there for ever once it was begun."""
+
+
 def segment_table(kind: str, segment: int) -> str:
     """Table with a segment of the `log` (studies) or `ser` (series) log."""
     return f"{kind}{segment % SHARDS:02d}"

@@ -55,6 +55,10 @@ class Packs:
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
+    async def delete(self, partition: DataPartition, study_uid: str, series_uid: str) -> None:
+        """Delete the pack of a series that is gone."""
+        await self._blobs.delete(_name(partition, study_uid, series_uid))
+
     async def settled(self) -> None:
         """Wait until all packs that are being written are written."""
         await asyncio.gather(*self._writing)

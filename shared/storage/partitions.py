@@ -22,6 +22,13 @@ class Partitions:
         self._tables = tables
         self._numbers = {DEFAULT_NAME: 0}
 
+    async def all(self) -> dict[str, int]:
+        """Numbers of all partitions by their names, the default one first."""
+        found = {DEFAULT_NAME: 0}
+        async for page in self._tables.pages(TABLE, f"PartitionKey eq '{_PARTITION}'", ("name", "number")):
+            found |= {row["name"]: int(row["number"]) for row in page if "name" in row}
+        return found
+
     async def number(self, name: str) -> int:
         """Number of a partition that exists.
 

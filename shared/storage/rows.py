@@ -19,6 +19,10 @@ from shared.storage.tables import Entity, binary, whole
 # A table property holds 64 KiB of binary; stay clear of the edge.
 PROPERTY_BYTES = 60_000
 METADATA_PROPERTIES = 9
+METADATA_SUFFIX = ".meta"
+"""Of the blob with metadata that is too long for a row."""
+FRAGMENTS_SUFFIX = ".frag"
+"""Of the blob with fragment lengths that are too long for a row."""
 _DICTIONARY_BYTES = 32 * 1024  # zlib looks back this far and no farther
 _COLUMN = "q_"
 _MODALITY = "m_"
@@ -102,6 +106,7 @@ class LevelState:
         modalities: of a study: the modalities of its series.
         order: order key; larger is newer.
         segment: segment with its covering row.
+        before: where the covering row before this state's was, `segment~row`; empty when there was none.
         newest: row of the instance that was stored last, whose attributes `answer` has.
         etag: of the row as it was read; empty for a new one.
     """
@@ -112,6 +117,7 @@ class LevelState:
     modalities: frozenset[str] = frozenset()
     order: str = ""
     segment: int = 0
+    before: str = ""
     newest: str = ""
     etag: str = ""
 
@@ -144,6 +150,7 @@ def state_of(row: Entity) -> LevelState:
         modalities=frozenset(filter(None, row.get("modalities", "").split("\\"))),
         order=row["order"],
         segment=whole(row, "segment"),
+        before=row.get("before", ""),
         newest=row.get("newest", ""),
         etag=row["odata.etag"],
     )
@@ -155,6 +162,7 @@ def state_entity(state: LevelState, version: int) -> dict[str, Any]:
         **_searchable(state),
         "order": state.order,
         "segment": state.segment,
+        "before": state.before,
         "newest": state.newest,
         "version": version,
         "schema": SCHEMA,
@@ -171,6 +179,12 @@ def covering_row(state: LevelState, *uids: str) -> CoveringRow:
 def covering_row_key(order: str, *uids: str) -> str:
     """RowKey of a covering row: newest first."""
     return "~".join((inverted(order), *uids))
+
+
+def following(before: LevelState, after: LevelState, order: str, segment: int, *uids: str) -> LevelState:
+    """A state that replaces another one: with a place of its own, and the word where the other's covering row was."""
+    place = f"{before.segment}~{covering_row_key(before.order, *uids)}" if before.order else ""
+    return replace(after, order=order, segment=segment, before=place)
 
 
 def dictionary_of(metadata: bytes) -> bytes:
@@ -210,6 +224,7 @@ def instance_entity(instance: NewInstance, packed: bytes, version: int, event_id
         "schema": SCHEMA,
         **{_COLUMN + name: value for name, value in instance.columns.items()},
     }
+    beside = [] if packed else [METADATA_SUFFIX]
     for place, start in enumerate(range(0, len(packed), PROPERTY_BYTES)):
         entity[f"meta{place}"] = packed[start : start + PROPERTY_BYTES]
     if instance.pixels is not None:
@@ -218,7 +233,16 @@ def instance_entity(instance: NewInstance, packed: bytes, version: int, event_id
         entity["encapsulated"] = instance.pixels.encapsulated
         if 0 < len(instance.pixels.fragments) <= PROPERTY_BYTES:
             entity["fragments"] = instance.pixels.fragments
+        elif instance.pixels.fragments:
+            beside.append(FRAGMENTS_SUFFIX)
+    if beside:
+        entity["beside"] = " ".join(beside)
     return entity
+
+
+def blobs_of(row: Entity) -> list[str]:
+    """Names of all blobs of an instance row."""
+    return [row["blob"], *(row["blob"] + suffix for suffix in row.get("beside", "").split())]
 
 
 def packed_of(row: Entity) -> bytes:

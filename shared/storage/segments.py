@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from shared.errors import StoreUnavailable
 from shared.storage.batching import GroupCommit, last_existing
-from shared.storage.errors import OutcomeUnknown, TransactionFailed
+from shared.storage.errors import OutcomeUnknown, StorageFailed, TransactionFailed
+from shared.storage.filters import SegmentFilters
 from shared.storage.keys import SCHEMA, segment_partition, segment_table
 from shared.storage.tables import TRANSACTION_BYTES, Tables, Write
 
@@ -60,12 +61,12 @@ class SegmentLog:
         self._segment: int | None = None
         self._since_count = 0
         self._commit = GroupCommit(self._write, _MOST)
+        self._filters = SegmentFilters(tables)
 
     async def current(self) -> int:
         """Number of the segment that the next row will probably go to."""
         if self._segment is None:
-            hint = await self._tables.get("work", "hint", self._hint_row)
-            hinted = int(hint["segment"]) if hint else -1
+            hinted = await hinted_segment(self._tables, self._kind, self._partition)
             self._segment = max(await last_existing(self._begun, hinted), 0)
         return self._segment
 
@@ -80,10 +81,16 @@ class SegmentLog:
             await self._tables.put(table, where, row, {"superseded": True, "schema": SCHEMA})
 
     async def seal(self, segment: int) -> None:
-        """Close a segment for ever and begin the next one. Doing it again changes nothing."""
+        """Close a segment for ever, begin the next one, and write the filter. Doing it again changes nothing."""
         table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
         await self._tables.delete(table, where, _HEADER)
         await self._begin(segment + 1)
+        try:
+            # Only now: a filter must know every row that the segment will ever have.
+            await self._filters.build(self._kind, self._partition, segment)
+        except (StoreUnavailable, StorageFailed, OutcomeUnknown):
+            # What is being appended is safe already; a segment without a filter is read by every search.
+            log.warning("a segment has no filter", extra={"kind": self._kind, "segment": segment})
 
     async def _write(self, rows: Sequence[CoveringRow]) -> list[int]:
         segment = await self.current()
@@ -130,7 +137,7 @@ class SegmentLog:
         following = await last_existing(self._begun, segment)
         if following == segment:
             # Sealed, and the sealer died before it began the next one.
-            await self._begin(segment + 1)
+            await self.seal(segment)
             return segment + 1
         return following
 
@@ -143,11 +150,12 @@ class SegmentLog:
                 raise
         except OutcomeUnknown:
             return  # the append that follows finds out
-        await self._tables.put("work", "hint", self._hint_row, {"segment": segment, "schema": SCHEMA})
+        await self._tables.put(
+            "work", "hint", _hint_row(self._kind, self._partition), {"segment": segment, "schema": SCHEMA}
+        )
 
     async def _begun(self, segment: int) -> bool:
-        table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
-        return await self._tables.get(table, where, _BEGUN, ("RowKey",)) is not None
+        return await is_begun(self._tables, self._kind, self._partition, segment)
 
     async def _count(self, segment: int, added: int) -> None:
         """Now and then, look how full the segment is; other workers append to it too."""
@@ -163,9 +171,21 @@ class SegmentLog:
             await self.seal(segment)
             self._segment = segment + 1
 
-    @property
-    def _hint_row(self) -> str:
-        return f"{self._kind}~{self._partition}"
+
+async def hinted_segment(tables: Tables, kind: str, partition: int) -> int:
+    """The newest segment when somebody last looked; -1 when nobody has. There may be newer ones."""
+    hint = await tables.get("work", "hint", _hint_row(kind, partition))
+    return int(hint["segment"]) if hint else -1
+
+
+async def is_begun(tables: Tables, kind: str, partition: int, segment: int) -> bool:
+    """Whether there is a segment of that number, sealed or not."""
+    table, where = segment_table(kind, segment), segment_partition(partition, segment)
+    return await tables.get(table, where, _BEGUN, ("RowKey",)) is not None
+
+
+def _hint_row(kind: str, partition: int) -> str:
+    return f"{kind}~{partition}"
 
 
 def _within_bytes(rows: Sequence[CoveringRow]) -> Sequence[CoveringRow]:
@@ -177,4 +197,4 @@ def _within_bytes(rows: Sequence[CoveringRow]) -> Sequence[CoveringRow]:
     return rows
 
 
-__all__ = ["ROWS", "CoveringRow", "SegmentLog"]
+__all__ = ["ROWS", "CoveringRow", "SegmentLog", "hinted_segment", "is_begun"]

@@ -38,13 +38,14 @@ class Write:
     """One operation of a transaction.
 
     Attributes:
-        kind: insert (fails when the row exists), merge (fails when it does not), put (insert or replace), delete.
+        kind: insert (fails when the row exists), merge and replace (fail when it does not), put (insert or replace),
+            delete.
         row: RowKey.
         entity: the properties, keys left out.
         etag: the row must be this one; `*` for any that exists. Unused by insert and put.
     """
 
-    kind: Literal["insert", "merge", "put", "delete"]
+    kind: Literal["insert", "merge", "replace", "put", "delete"]
     row: str
     entity: Entity = field(default_factory=dict)
     etag: str = "*"
@@ -203,7 +204,7 @@ class Tables:
         if write.kind == "insert":
             head = f"POST {self._root}/{table} HTTP/1.1\r\nPrefer: return-no-content\r\n"
         else:
-            verb = {"merge": "MERGE", "put": "PUT", "delete": "DELETE"}[write.kind]
+            verb = _VERBS[write.kind]
             match = "" if write.kind == "put" else f"If-Match: {write.etag}\r\n"
             head = f"{verb} {self._row_url(table, partition, write.row)} HTTP/1.1\r\n{match}"
         head += f"Accept: {_JSON}\r\nDataServiceVersion: 3.0\r\n"
@@ -214,6 +215,7 @@ class Tables:
 
 
 _WRITE = {**_HEADERS, "Content-Type": "application/json", "Prefer": "return-no-content"}
+_VERBS = {"merge": "MERGE", "replace": "PUT", "put": "PUT", "delete": "DELETE"}
 _BATCH = "batch_8f2b6c"
 _CHANGES = "changeset_41d9e0"
 _CHANGE_HEAD = f"--{_CHANGES}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n".encode()

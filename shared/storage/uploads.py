@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -81,14 +81,14 @@ class Upload:
             self._keep(content[BLOCK_BYTES:])
             await self._stage(content[:BLOCK_BYTES])
 
-    async def finish(self) -> asyncio.Task[None]:
+    async def finish(self, belongs_to: Mapping[str, str]) -> asyncio.Task[None]:
         """Begin to make the blob; the task ends when it is there."""
         content = b"".join(self._kept)
         self._keep(b"")
         if not self._blocks:
-            return await self._start(self._blobs.put(self.name, content), len(content))
+            return await self._start(self._blobs.put(self.name, content, belongs_to), len(content))
         await self._stage(content)
-        return await self._start(self._commit(), 0)
+        return await self._start(self._commit(belongs_to), 0)
 
     async def discard(self) -> None:
         """Forget what was staged."""
@@ -105,9 +105,9 @@ class Upload:
         number = len(self._blocks)
         self._blocks.append(await self._start(self._blobs.stage(self.name, number, content), len(content)))
 
-    async def _commit(self) -> None:
+    async def _commit(self, belongs_to: Mapping[str, str]) -> None:
         await asyncio.gather(*self._blocks)
-        await self._blobs.commit(self.name, len(self._blocks))
+        await self._blobs.commit(self.name, len(self._blocks), belongs_to)
 
     async def _start(self, work: Coroutine[Any, Any, None], size_bytes: int) -> asyncio.Task[None]:
         try:
@@ -153,10 +153,10 @@ class RequestUploads:
         except (StoreUnavailable, StorageFailed):
             log.warning("blobs without a row are left to the sweep")
 
-    async def finish(self, upload: Upload) -> asyncio.Task[None]:
-        """Begin to make an upload's blob; the task ends when it is there."""
+    async def finish(self, upload: Upload, study: str, series: str, instance: str) -> asyncio.Task[None]:
+        """Begin to make an upload's blob, which says what it belongs to; the task ends when it is there."""
         self._made[upload.name] = True
-        return await upload.finish()
+        return await upload.finish({"study": study, "series": series, "instance": instance})
 
 
 class Uploads:

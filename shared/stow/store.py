@@ -25,7 +25,8 @@ from shared.stow.outcomes import Outcome
 log = logging.getLogger(__name__)
 
 _IN_THREAD_BYTES = 128 * 1024
-"""Attributes of more bytes than this are judged in a thread, so that other requests go on meanwhile."""
+_IN_THREAD_ELEMENTS = 4096
+"""Attributes of more bytes, or more of them, are judged in a thread, so that other requests go on meanwhile."""
 
 _META_BYTES = 1024
 """File meta information, with the transfer syntax in it, normally ends before this."""
@@ -129,7 +130,7 @@ class StoreRequest:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _digest(self, scanned: ScannedFile) -> Digest:
-        if len(scanned.kept) > _IN_THREAD_BYTES:
+        if len(scanned.kept) > _IN_THREAD_BYTES or len(scanned.elements) > _IN_THREAD_ELEMENTS:
             return await asyncio.to_thread(digest, scanned, self._rules, self._study_uid)
         return digest(scanned, self._rules, self._study_uid)
 
@@ -155,7 +156,7 @@ class StoreRequest:
         several = tuple(_KEYWORDS[tag] for tag in verdict.multiple_valued)
         self._outcomes.append(Outcome(identity, None, warning, verdict.warnings, several))
         group = await self._group_for(instance)
-        uploaded = await self._uploads.finish(upload)
+        uploaded = await self._uploads.finish(upload, *uids)
         group.entries.append(_Pending(len(self._outcomes) - 1, instance, uploaded))
         group.size_bytes += _row_bytes(instance)
 

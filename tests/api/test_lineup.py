@@ -47,10 +47,10 @@ def test_headers_are_counted_per_operation(tmp_path):
 @pytest.mark.parametrize(
     ("path", "operations"),
     [
-        ("studies", {"storeInstances"}),
-        ("Studies/", {"storeInstances"}),
-        ("partitions/x/STUDIES", {"storeInstances"}),
-        ("studies/1.2", {"storeInstancesInStudy", "retrieveStudy"}),
+        ("studies", {"searchStudies", "storeInstances"}),
+        ("Studies/", {"searchStudies", "storeInstances"}),
+        ("partitions/x/STUDIES", {"searchStudies", "storeInstances"}),
+        ("studies/1.2", {"storeInstancesInStudy", "retrieveStudy", "deleteStudy"}),
         ("studies/1.2/metadata", {"retrieveStudyMetadata"}),
         ("api.yaml", {"getOpenApi"}),
         ("partitions/x/api.yaml", set()),

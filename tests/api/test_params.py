@@ -10,6 +10,8 @@ from shared.wire.call import Headers
 STUDY = Parameter("studyInstanceUid", Place.PATH, Kind.UID, "study_uid", "")
 LIMIT = Parameter("limit", Place.QUERY, Kind.WHOLE_NUMBER, "limit", "", default=100, minimum=1, maximum=200)
 ORIGINAL = Parameter("msdicom-request-original", Place.HEADER, Kind.EXACTLY_TRUE, "request_original", "")
+SINCE = Parameter("startTime", Place.QUERY, Kind.DATE_TIME, "start_ticks", "")
+WITH = Parameter("includemetadata", Place.QUERY, Kind.TRUE_OR_FALSE, "include_metadata", "", default=True)
 UNLESS = Parameter("If-None-Match", Place.HEADER, Kind.TEXT, "if_none_match", "")
 
 
@@ -82,3 +84,110 @@ def test_accept_in_the_query_is_one_list_and_keeps_its_plus(query, accepted):
 def test_a_type_says_its_limits_to_the_document_too():
     assert params.schema(LIMIT) == {"type": "integer", "minimum": 1, "maximum": 200, "default": 100}
     assert params.schema(STUDY)["maxLength"] == 64
+
+
+@pytest.mark.parametrize(
+    ("text", "ticks"),
+    [
+        ("1970-01-01T00:00:00Z", 0),
+        ("1970-01-01T00:00Z", 0),
+        ("1970-01-01t00:00:01z", 10_000_000),
+        ("1970-01-01 00:00:01Z", 10_000_000),
+        ("1970-01-01T02:00:00%2B02:00", 0),
+        ("1970-01-01T02:00:00+02:00", 0),  # a plus sign as people paste it: it arrives as a space
+        ("1970-01-01T02:00:00%2B0200", 0),
+        ("1969-12-31T22:30:00-01:30", 0),
+        ("1970-01-01T00:00:00.1Z", 1_000_000),
+        ("1970-01-01T00:00:00.0000001Z", 1),
+        ("1970-01-01T00:00:00.00000010Z", 1),
+        ("1970-01-01T00:00:00.00000011Z", 2),
+        ("1969-12-31T23:59:59.9999999Z", -1),
+        ("0001-01-01T00:00:00Z", -621_355_968_000_000_000),
+        ("9999-12-31T23:59:59.9999999Z", 2_534_023_007_999_999_999),
+        ("0001-01-01T00:00:00%2B14:00", -621_356_472_000_000_000),
+        ("9999-12-31T23:59:59-14:00", 2_534_023_511_990_000_000),
+    ],
+)
+def test_a_time_with_a_zone_is_counted_in_hundreds_of_nanoseconds(text, ticks):
+    assert read(SINCE, query=f"startTime={text}") == ticks
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "2026-11-21",
+        "2026-11-21T08:30:00",
+        "2026-11-21T08:30:00.123",
+        "2026-11-21T08:30.5Z",
+        "2026-11-21T08Z",
+        "2026-02-30T00:00:00Z",
+        "2026-13-01T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "2026-11-21T08:30:60Z",
+        "2026-11-21T08:30:00%2B25:00",
+        "2026-11-21T08:30:00.Z",
+        "2026-11-21T08:30:00ZZ",
+        "2026-11-21T08:30:00Z%0A",
+        "20261121T083000Z",
+        "10000-01-01T00:00:00Z",
+        "\u0662026-11-21T08:30:00Z",
+        "1763713800",
+    ],
+)
+def test_any_other_text_is_no_time(text):
+    with pytest.raises(InvalidParameter, match="startTime: must be a date and time with a zone"):
+        read(SINCE, query=f"starttime={text}")
+
+
+def test_an_absent_time_is_none():
+    assert read(SINCE) is None
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("FALSE", False), ("False", False), (" True ", True)])
+def test_true_and_false_are_read_in_any_case(text, value):
+    assert read(WITH, query=f"IncludeMetadata={text}") is value
+
+
+@pytest.mark.parametrize("text", ["", "1", "0", "yes", "truefalse", "wahr"])
+def test_any_other_word_is_neither(text):
+    with pytest.raises(InvalidParameter, match="includemetadata: must be true or false"):
+        read(WITH, query=f"includemetadata={text}")
+
+
+def test_a_flag_that_is_absent_is_its_default_also_in_the_document():
+    assert read(WITH) is True
+    assert params.schema(WITH) == {"type": "boolean", "default": True}
+    assert params.schema(SINCE) == {"type": "string", "format": "date-time"}
+
+
+FIELDS = Parameter("includefield", Place.QUERY, Kind.TEXT_LIST, "fields", "")
+PATIENT_ID = Parameter("PatientID", Place.QUERY, Kind.MATCHING_KEY, "", "")
+ACCEPT = Parameter("accept", Place.QUERY, Kind.MEDIA_TYPES, "", "")
+
+
+def test_a_list_has_every_value_in_order_and_is_empty_when_absent():
+    assert read(FIELDS, query="includefield=a,b&IncludeField=&x=1") == ("a,b", "")
+    assert read(FIELDS) == ()
+
+
+def test_matching_keys_are_what_is_no_other_parameter_of_the_query_as_it_was_typed():
+    row = [STUDY, LIMIT, FIELDS, ACCEPT, PATIENT_ID]
+    query = (
+        "PatientID=a+b%2B&LIMIT=3&00100020=&accept=x&includefield=y&StudyInstanceUID=1&patientId=c&bare&=d&PatientID=2"
+    )
+    values = params.read(row, {"studyInstanceUid": "1.2"}, query, Headers(()))
+    assert values["matching_keys"] == (
+        ("PatientID", "a b+"),
+        ("00100020", ""),
+        ("StudyInstanceUID", "1"),
+        ("patientId", "c"),
+        ("bare", ""),
+        ("", "d"),
+        ("PatientID", "2"),
+    )
+
+
+def test_a_row_without_matching_keys_has_none():
+    assert "matching_keys" not in params.read([LIMIT], {}, "a=b", Headers(()))

@@ -419,10 +419,10 @@ async def test_a_path_nobody_serves_is_a_404_with_version_headers(path):
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("PUT", "studies", "POST"),
-        ("DELETE", "STUDIES/1.2/", "GET, POST"),
+        ("PUT", "studies", "GET, POST"),
+        ("PUT", "STUDIES/1.2/", "DELETE, GET, POST"),
         ("HEAD", "studies/1.2/metadata", "GET"),
-        ("OPTIONS", "partitions/p1/studies/1.2", "GET, POST"),
+        ("OPTIONS", "partitions/p1/studies/1.2", "DELETE, GET, POST"),
         ("POST", "api.json", "GET"),
     ],
 )
@@ -455,7 +455,7 @@ async def test_a_method_that_only_other_versions_have_is_a_405_that_says_so(tmp_
     where = made.folder(tmp_path, v2=lambda text: text + extra)
     reply = await miss("zy_v1_fallback", "PUT", "studies", "v1", where=where)
     headers = made.headers_of(reply)
-    assert (reply.status, headers["allow"], headers["api-supported-versions"]) == (405, "POST", "2")
+    assert (reply.status, headers["allow"], headers["api-supported-versions"]) == (405, "GET, POST", "2")
     assert json.loads(reply.body)["error"]["code"] == "UnsupportedApiVersion"
 
 

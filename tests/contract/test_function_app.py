@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def load(monkeypatch, **settings):
     """A fresh copy of the module: an app can be indexed only once in its life."""
     monkeypatch.setenv("DICOM_STORAGE", "UseDevelopmentStorage=true")
-    for name in ("DICOM_STORAGE__accountName", "DICOM_API_VERSIONS", "DICOM_DATA_PARTITIONS"):
+    for name in ("DICOM_STORAGE__accountName", "DICOM_API_VERSIONS", "DICOM_DATA_PARTITIONS", "DICOM_BACKGROUND"):
         monkeypatch.delenv(name, raising=False)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
@@ -51,16 +51,29 @@ def test_every_version_has_its_functions_with_routes_methods_and_bindings(monkey
             "retrieveStudyMetadata": ("GET", f"{study}/metadata"),
             "retrieveSeriesMetadata": ("GET", f"{series}/metadata"),
             "retrieveInstanceMetadata": ("GET", f"{instance}/metadata"),
+            "deleteStudy": ("DELETE", study),
+            "deleteSeries": ("DELETE", series),
+            "deleteInstance": ("DELETE", instance),
+            "searchStudies": ("GET", "studies"),
+            "searchSeries": ("GET", "series"),
+            "searchInstances": ("GET", "instances"),
+            "searchSeriesOfStudy": ("GET", f"{study}/series"),
+            "searchInstancesOfStudy": ("GET", f"{study}/instances"),
+            "searchInstancesOfSeries": ("GET", f"{series}/instances"),
         }
         for operation, (method, path) in data.items():
             expected[f"{slug}_{operation}"] = ([method], f"{lead}/{path}")
             expected[f"{slug}_{operation}InPartition"] = ([method], f"{lead}/partitions/{{partitionName}}/{path}")
+        expected[f"{slug}_getChangeFeed"] = (["GET"], f"{lead}/changefeed")
+        expected[f"{slug}_getLatestChange"] = (["GET"], f"{lead}/changefeed/latest")
         expected[f"{slug}_getOpenApi"] = (["GET"], f"{lead}/api.yaml")
         expected[f"{slug}_getOpenApiJson"] = (["GET"], f"{lead}/api.json")
         every = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
         expected[f"zy_{slug}_fallback"] = (every, f"{lead}/{{*path}}")
     for name, path in (("getLiveness", "live"), ("getReadiness", "ready"), ("checkHealth", "check")):
         expected[f"service_{name}"] = (["GET"], f"health/{path}")
+    (sweep,) = map(json.loads, functions.pop("background_sweep").get_raw_bindings())
+    assert (sweep["type"], sweep["schedule"], sweep["name"]) == ("timerTrigger", "0 */5 * * * *", "timer")
     bindings = {name: list(map(json.loads, function.get_raw_bindings())) for name, function in functions.items()}
     found = {name: (trigger["methods"], trigger["route"]) for name, (trigger, _) in bindings.items()}
     assert found.pop("zz_unknown_version")[1].startswith("{version:regex(^v([0-9]")
@@ -68,6 +81,11 @@ def test_every_version_has_its_functions_with_routes_methods_and_bindings(monkey
     for trigger, output in bindings.values():
         assert (trigger["type"], trigger["direction"], trigger["authLevel"]) == ("httpTrigger", "IN", "ANONYMOUS")
         assert (trigger["name"], output["name"], output["type"]) == ("req", "$return", "http")
+
+
+def test_an_app_without_background_work_has_no_timers(monkeypatch):
+    functions = load(monkeypatch, DICOM_BACKGROUND="off").app.get_functions()
+    assert {one.get_trigger().type for one in functions} == {"httpTrigger"}
 
 
 def test_names_satisfy_the_host(monkeypatch):
@@ -81,6 +99,7 @@ def test_an_app_with_one_version_keeps_the_catch_all_for_the_others(monkeypatch)
     functions = [
         Function(one.get_function_name(), one.get_trigger().route, tuple(map(str, one.get_trigger().methods)))
         for one in app.get_functions()
+        if one.get_trigger().type == "httpTrigger"
     ]
     assert pick(functions, "POST", "/v2/studies")[0] == "v2_storeInstances"
     assert pick(functions, "POST", "/v1/studies")[0] == "zz_unknown_version"

@@ -15,7 +15,7 @@ import json, sys
 from azure_functions_runtime import handle_event
 
 class Message:
-    # A message of the worker's protocol: a record of what it is given, whose enums are their own names, directions apart.
+    # A message of the worker's protocol: a record of what it is given; its enums are names, directions apart.
     def __init__(self, **fields):
         self.__dict__.update(fields)
 

@@ -447,10 +447,16 @@ async def test_chunk_framing_that_is_broken_stores_nothing(client, service, vers
 
 async def test_the_boundarys_text_inside_pixel_data_is_pixel_data(client, version):
     mark = f"--{BOUNDARY}".encode()
-    lures = b"".join(
-        [mark, b"\n" + mark + b"\r\n", b"\r" + mark + b"--", b"\r\n" + mark + b"x\r\n\r\n", mark + b"\r\n"]
+    lures = b"x".join(
+        [
+            mark,
+            b"\n" + mark + b"\r\n",
+            b"\r" + mark + b"--",
+            b"\r\n" + mark + b"x\r\n",
+            mark + b"\r\n",
+            b"\r\n" + mark[:-1] + b"\r\n\r\n--\r\n-",
+        ]
     )
-    lures += b"\r\n" + mark[:-1] + b"\r\n\r\n--\r\n-"
     lures += b" " * (len(lures) % 2)
     instance = made(extra={"PixelData": lures, "Rows": 1, "Columns": len(lures) // 2})
     other = made()
@@ -549,7 +555,7 @@ BOMBS = {
 }
 
 
-@pytest.mark.parametrize("kind", BOMBS)
+@pytest.mark.parametrize("kind", [pytest.param("pixel data", marks=pytest.mark.slow), "text", "elements"])
 async def test_a_deflate_bomb_is_refused_without_taking_the_service_down(client, service, kind):
     instance = bomb(*BOMBS[kind])
     assert len(instance.content) < 2_000_000
@@ -585,8 +591,8 @@ async def test_deeply_nested_sequences_are_refused_and_usual_ones_are_not(client
     assert (await store(client, f"/{version}", [nested(20, ended=True)])).status_code == 200
 
 
-async def test_ten_thousand_empty_parts_are_ten_thousand_failures(client, version):
-    answer = await store(client, f"/{version}", [b""] * 10_000)
+async def test_ten_thousand_empty_parts_are_ten_thousand_failures(client):
+    answer = await store(client, "/v2", [b""] * 10_000)
     assert answer.status_code == 409
     assert failure_reasons(answer.json()) == [43264] * 10_000
 

@@ -38,7 +38,11 @@ def instance(
         ),
         modality=modality,
         study=level(PatientName=name),
-        series=level(Modality=modality),
+        series=LevelValues(
+            {"00080060": {"vr": "CS", "Value": [modality]}},
+            {"00080060": {"vr": "CS", "Value": [modality]}},
+            {"Modality": modality.lower()},
+        ),
         columns={},
     )
 
@@ -59,7 +63,7 @@ async def store(
         for sop in sops:
             upload = uploads.begin()
             await upload.write(b"0123456789")
-            await (await uploads.finish(upload))
+            await (await uploads.finish(upload, study, series, sop))
             instances.append(instance(study, series, sop, blob=upload.name, name=name, modality=modality))
         stored = await stores.index.commit(partition, instances)
         for one, is_new in zip(instances, stored, strict=True):

@@ -24,7 +24,7 @@ async def test_a_large_instance_goes_in_blocks_and_comes_back_whole(azurite):
             upload = request.begin()
             for start in range(0, len(BIG), 100_000):
                 await upload.write(BIG[start : start + 100_000])
-            await (await request.finish(upload))
+            await (await request.finish(upload, "1.2.9", "1.2.3", "1.2.9.1"))
             request.keep(upload.name)
         assert transport.calls.count("PUT blob block") == -(-len(BIG) // BLOCK_BYTES)
         async with stores._blobs.open(upload.name) as opened:
@@ -47,7 +47,7 @@ async def test_blobs_of_a_request_that_fails_are_deleted(azurite):
             async with stores.uploads.request(0) as request:
                 upload = request.begin()
                 await upload.write(b"content")
-                await (await request.finish(upload))
+                await (await request.finish(upload, "1.2.9", "1.2.3", "1.2.9.1"))
                 assert await blob_names(stores) == [upload.name]
                 raise MalformedBody("cut")
 
@@ -79,6 +79,6 @@ async def test_no_more_than_the_budget_is_on_its_way(azurite, monkeypatch):
             for _ in range(12):
                 upload = request.begin()
                 await upload.write(b"content")
-                tasks.append(await request.finish(upload))
+                tasks.append(await request.finish(upload, "1.2.9", "1.2.3", "1.2.9.1"))
             await asyncio.gather(*tasks)
         assert most == 3

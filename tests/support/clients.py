@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import email.message
 import email.parser
 import email.policy
 import json
@@ -53,6 +54,11 @@ def made(**options: Any) -> Made:
     """A new instance; the options are those of `synthetic_instance`."""
     uids = {name: options.pop(name, None) or new_uid() for name in ("study_uid", "series_uid", "sop_instance_uid")}
     return Made(**uids, content=synthetic_instance(**uids, **options))
+
+
+def uids_of(instance: Made) -> dict[str, Any]:
+    """The instance's UIDs as parameters of a call."""
+    return {name: getattr(instance, name) for name in ("study_uid", "series_uid", "sop_instance_uid")}
 
 
 def new_uid() -> str:
@@ -125,13 +131,13 @@ class ReadPart:
 
 def email_parts(content_type: str, body: bytes) -> list[ReadPart]:
     """Parts by Python's e-mail parser, which knows nothing of DICOM."""
-    message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(
-        f"Content-Type: {content_type}\r\n\r\n".encode() + body
-    )
+    head = f"Content-Type: {content_type}\r\n\r\n".encode()
+    message = email.parser.BytesParser(policy=email.policy.compat32).parsebytes(head + body)
     assert message.is_multipart()
     assert not message.defects
     parts = []
-    for part in message.iter_parts():
+    for part in message.get_payload():
+        assert isinstance(part, email.message.Message)
         content = part.get_payload(decode=True)
         assert isinstance(content, bytes)
         parts.append(ReadPart(str(part["Content-Type"]), content))

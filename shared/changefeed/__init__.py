@@ -1,0 +1,1 @@
+"""Change feed: what happened to instances, in order, with what became of them."""

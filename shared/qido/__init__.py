@@ -1,0 +1,1 @@
+"""Search transactions (QIDO-RS, PS3.18 §10.6)."""

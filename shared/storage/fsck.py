@@ -1,0 +1,194 @@
+"""A check of a whole store: walks blobs, rows, segments and feed, and names every broken invariant. Changes nothing.
+
+Run it when nobody writes: what is on its way looks broken to it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shared.storage.blobs import Blobs
+from shared.storage.deletejobs import JOBS
+from shared.storage.keys import SEGMENT_BEGUN, SEGMENT_HEADER, SHARDS, STUDY_GUARD, STUDY_ROW, series_guard
+from shared.storage.rows import blobs_of, covering_row_key, state_of
+from shared.storage.tables import Entity, Tables, quoted
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and what is wrong.
+
+    Attributes:
+        counts: how many of each kind there are.
+        broken: broken invariants, a line each; they name UIDs and keys, no attribute values.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    broken: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the walk through the studies leaves for the checks behind it."""
+
+    blobs: set[str] = field(default_factory=set)
+    covers: dict[str, str] = field(default_factory=dict)
+    events: dict[str, tuple[str, str, str, str]] = field(default_factory=dict)
+
+
+async def check(tables: Tables, blobs: Blobs) -> Report:
+    """Check a store."""
+    report, seen = Report(), _Seen()
+    for shard in range(SHARDS):
+        async for study in _studies(tables, f"main{shard:02d}"):
+            _check_study(study, seen, report)
+    await _check_covers(tables, "log", seen, report)
+    await _check_covers(tables, "ser", seen, report)
+    await _check_feed(tables, seen, report)
+    await _check_blobs(blobs, seen, report)
+    async for page in tables.pages("work", f"PartitionKey eq '{JOBS}'", ("RowKey",)):
+        report.broken += [f"delete {row['RowKey']} is not finished" for row in page]
+    return report
+
+
+async def _studies(tables: Tables, table: str) -> AsyncIterator[list[Entity]]:
+    """The rows of each study of a table."""
+    rows: list[Entity] = []
+    async for page in tables.pages(table, "PartitionKey gt ' '"):
+        for row in page:
+            if rows and rows[0]["PartitionKey"] != row["PartitionKey"]:
+                yield rows
+                rows = []
+            rows.append(row)
+    if rows:
+        yield rows
+
+
+def _check_study(rows: list[Entity], seen: _Seen, report: Report) -> None:
+    where = rows[0]["PartitionKey"]
+    study_uid = where.partition("~")[2]
+    by_key = {row["RowKey"]: row for row in rows}
+    series = {key.removesuffix("!"): row for key, row in by_key.items() if key.endswith("!") and key != STUDY_ROW}
+    instances = {key: row for key, row in by_key.items() if "blob" in row}
+    report.counts.update(studies=1, series=len(series), instances=len(instances))
+    for key in (STUDY_ROW, STUDY_GUARD):
+        if key not in by_key:
+            report.broken.append(f"{where}: row {key} is missing")
+    if STUDY_ROW in by_key:
+        _expect_cover(by_key[STUDY_ROW], "log", (study_uid,), seen)
+    if not instances:
+        report.broken.append(f"{where}: a study without instances")
+    held = {key.partition("!")[0] for key in instances}
+    report.broken += [f"{where}: instances without a row of their series {uid}" for uid in held - series.keys()]
+    report.broken += [f"{where}: series {uid} without instances" for uid in series.keys() - held]
+    report.broken += [f"{where}: series {uid} has no guard" for uid in series if series_guard(uid) not in by_key]
+    for uid, row in series.items():
+        _expect_cover(row, "ser", (study_uid, uid), seen)
+    for key, row in instances.items():
+        series_uid, _, sop_instance_uid = key.partition("!")
+        seen.blobs.update(blobs_of(row))
+        seen.events[row["event"]] = (where.partition("~")[0], study_uid, series_uid, sop_instance_uid)
+    _check_newest(where, by_key, instances, report)
+
+
+def _check_newest(where: str, by_key: dict[str, Entity], instances: dict[str, Entity], report: Report) -> None:
+    for key, row in by_key.items():
+        if "order" in row and row.get("newest") not in instances:
+            report.broken.append(f"{where}: row {key} says that an instance is its newest that is not there")
+
+
+def _expect_cover(row: Entity, kind: str, uids: tuple[str, ...], seen: _Seen) -> None:
+    state = state_of({"odata.etag": "", **row})
+    dp = row["PartitionKey"].partition("~")[0]
+    seen.covers[f"{kind} {dp} {covering_row_key(state.order, *uids)}"] = str(state.segment)
+
+
+async def _check_covers(tables: Tables, kind: Literal["log", "ser"], seen: _Seen, report: Report) -> None:
+    """Every study and series has one covering row, where it says; segments are begun in order and one is open."""
+    found: Counter[str] = Counter()
+    begun: dict[str, set[int]] = {}
+    headed: dict[str, set[int]] = {}
+    for shard in range(SHARDS):
+        async for page in tables.pages(f"{kind}{shard:02d}", "PartitionKey gt ' '"):
+            for row in page:
+                dp, _, inverted = row["PartitionKey"].partition("~")
+                segment = 9_999_999_999 - int(inverted)
+                if row["RowKey"] == SEGMENT_BEGUN:
+                    begun.setdefault(dp, set()).add(segment)
+                elif row["RowKey"] == SEGMENT_HEADER:
+                    headed.setdefault(dp, set()).add(segment)
+                elif "superseded" not in row:
+                    name = f"{kind} {dp} {row['RowKey']}"
+                    found[name] += 1
+                    if name not in seen.covers:
+                        report.broken.append(f"{name}: a covering row of nothing")
+                    elif seen.covers[name] != str(segment):
+                        report.broken.append(f"{name}: is in segment {segment}, its row says {seen.covers[name]}")
+    report.counts[f"{kind} rows"] = found.total()
+    expected = [name for name in seen.covers if name.startswith(f"{kind} ")]
+    report.broken += [f"{name}: {found[name]} covering rows" for name in expected if found[name] != 1]
+    report.broken += _segment_faults(kind, begun, headed)
+
+
+def _segment_faults(kind: str, begun: dict[str, set[int]], headed: dict[str, set[int]]) -> Iterable[str]:
+    for dp, segments in begun.items():
+        if segments != set(range(len(segments))):
+            yield f"{kind} {dp}: segments are begun with gaps"
+        if headed.get(dp, set()) - {max(segments)}:
+            yield f"{kind} {dp}: a segment is open that is not the last"
+
+
+async def _check_feed(tables: Tables, seen: _Seen, report: Report) -> None:
+    """Numbers without gaps, times in order, ids once; what is stored was created and not deleted since."""
+    number, time = 0, ""
+    ids: set[str] = set()
+    alive: dict[tuple[str, str, str, str], str] = {}
+    for block in range(1_000_000):
+        rows = [row async for page in tables.pages("feed", f"PartitionKey eq {quoted(f'f~{block}')}") for row in page]
+        if not rows:
+            break
+        for row in rows:
+            number += 1
+            if int(row["RowKey"]) != number:
+                report.broken.append(f"feed: event {number} is missing")
+                number = int(row["RowKey"])
+            if row["time"] <= time:
+                report.broken.append(f"feed: event {number} is not later than the one before")
+            time = row["time"]
+            if row["eventId"] in ids:
+                report.broken.append(f"feed: event {number} is there twice")
+            ids.add(row["eventId"])
+            _follow(row, number, alive, report)
+    report.counts["events"] = number
+    stored = set(seen.events)
+    report.broken += [f"{seen.events[one][1]}: no event for {seen.events[one][3]}" for one in stored - ids]
+    living = set(alive.values())
+    report.broken += [f"feed: event {one} says that something is stored that is not" for one in sorted(living - stored)]
+    report.broken += [
+        f"feed: event {one} was deleted, and its instance is there" for one in sorted(stored & ids - living)
+    ]
+
+
+def _follow(row: Entity, number: int, alive: dict[tuple[str, str, str, str], str], report: Report) -> None:
+    """Whether an event fits those before it."""
+    triple = (row["partition"], row["study"], row["series"], row["instance"])
+    if row["action"] == "Delete":
+        if alive.pop(triple, None) is None:
+            report.broken.append(f"feed: event {number} deletes what was not there")
+    elif row["action"] == "Create":
+        if triple in alive:
+            report.broken.append(f"feed: event {number} creates what was there")
+        alive[triple] = row["eventId"]
+
+
+async def _check_blobs(blobs: Blobs, seen: _Seen, report: Report) -> None:
+    """Every row's blobs are there, and there are no others."""
+    found: set[str] = set()
+    async for page in blobs.listed(""):
+        found |= {blob.name for blob in page if not blob.name.startswith("packs/")}
+    report.counts["blobs"] = len(found)
+    report.broken += [f"blob {name} is missing" for name in sorted(seen.blobs - found)]
+    report.broken += [f"blob {name} has no row" for name in sorted(found - seen.blobs)]

@@ -1,0 +1,215 @@
+"""The sweep: finishes or undoes what a worker that died left behind. Safe to run twice, and beside workers that live.
+
+It looks at deletes that nobody works on, and at the open epochs of writers that have been silent for longer than any
+request can last. Everything it does can be done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from shared.storage.blobs import Blobs, ListedBlob
+from shared.storage.deletejobs import JOBS, DeleteJob
+from shared.storage.deletion import Deletion
+from shared.storage.feed import Action, Event, Feed
+from shared.storage.index import DELETING, DataPartition, Index
+from shared.storage.keys import STUDY_ROW, base36, instance_row, main_table, series_row, study_partition
+from shared.storage.partitions import Partitions
+from shared.storage.rows import FRAGMENTS_SUFFIX, METADATA_SUFFIX, state_of
+from shared.storage.tables import ETAG, Entity, Tables, whole
+from shared.storage.writer import WRITERS
+
+SILENT = timedelta(minutes=10)
+"""A writer or a delete that has not been heard of for longer is dead."""
+
+ORPHAN_AGE = timedelta(hours=1)
+"""A blob without a row is deleted when it is older."""
+
+_SWEPT = "swept"
+
+
+@dataclass(slots=True)
+class Found:
+    """What a sweep found and set right.
+
+    Attributes:
+        writers: dead writers that were looked at.
+        blobs_deleted: blobs without a row.
+        blobs_too_young: blobs without a row that are left for a later sweep.
+        events_added: events that were missing in the feed.
+        covers_added: covering rows that were missing.
+        deletes_finished: deletes that were half done.
+    """
+
+    writers: int = 0
+    blobs_deleted: int = 0
+    blobs_too_young: int = 0
+    events_added: int = 0
+    covers_added: int = 0
+    deletes_finished: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenEpochs:
+    """Epochs of a writer that were not through: the first of them, and ids of all events since it began."""
+
+    first: int
+    events: set[str]
+
+
+class Sweep:
+    """One store's sweep, seen from the worker that runs it."""
+
+    def __init__(
+        self, tables: Tables, blobs: Blobs, feed: Feed, index: Index, deletion: Deletion, partitions: Partitions
+    ) -> None:
+        self._tables = tables
+        self._blobs = blobs
+        self._feed = feed
+        self._index = index
+        self._deletion = deletion
+        self._partitions = partitions
+
+    async def run(self, silent: timedelta = SILENT, orphan_age: timedelta = ORPHAN_AGE) -> Found:
+        """Sweep once.
+
+        Args:
+            silent: how long nothing was heard of a worker that counts as dead.
+            orphan_age: how old a blob without a row has to be.
+        """
+        found = Found()
+        now = datetime.now(UTC)
+        async for job in self._deletion.jobs.all():
+            if job.heartbeat is not None and now - job.heartbeat >= silent and await self._claim(job):
+                await self._deletion.resume(job)
+                found.deletes_finished += 1
+        places = [DataPartition(number, name) for name, number in (await self._partitions.all()).items()]
+        known = await self._writers()
+        for writer in known.values():
+            if _SWEPT not in writer and now - datetime.fromisoformat(writer["heartbeat"]) >= silent:
+                await self._sweep_writer(writer, places, now - orphan_age, found)
+        await self._sweep_strangers(known.keys(), places, now - orphan_age, found)
+        return found
+
+    async def _claim(self, job: DeleteJob) -> bool:
+        """Take a job over; False when another sweep was first."""
+        row = await self._tables.get("work", JOBS, job.job_id, ("heartbeat",))
+        if row is None or job.heartbeat is None or datetime.fromisoformat(row["heartbeat"]) != job.heartbeat:
+            return False
+        return await self._tables.merge(
+            "work", JOBS, job.job_id, {"heartbeat": datetime.now(UTC).isoformat()}, row[ETAG]
+        )
+
+    async def _writers(self) -> dict[str, Entity]:
+        """Rows of all writers, by id."""
+        pages = self._tables.pages("work", f"PartitionKey eq '{WRITERS}'")
+        return {row["RowKey"]: row async for page in pages for row in page}
+
+    async def _sweep_strangers(
+        self, known: Collection[str], places: Sequence[DataPartition], orphans_before: datetime, found: Found
+    ) -> None:
+        """Delete blobs of writers that died before their first heartbeat; nothing of theirs can have a row."""
+        for partition in places:
+            async for page in self._blobs.listed(f"{base36(partition.number)}/", folders=True):
+                for folder in page:
+                    if folder.name.split("/")[1] not in known:
+                        await self._sweep_blobs(partition, folder.name, None, orphans_before, found)
+
+    async def _sweep_writer(
+        self, writer: Entity, places: Sequence[DataPartition], orphans_before: datetime, found: Found
+    ) -> None:
+        found.writers += 1
+        young = found.blobs_too_young
+        open_epochs = _OpenEpochs(whole(writer, "openEpoch"), await self._event_ids(whole(writer, "feedNumber")))
+        for partition in places:
+            prefix = f"{base36(partition.number)}/{writer['RowKey']}/"
+            await self._sweep_blobs(partition, prefix, open_epochs, orphans_before, found)
+        if found.blobs_too_young == young:
+            await self._tables.merge("work", WRITERS, writer["RowKey"], {_SWEPT: True})
+
+    async def _sweep_blobs(
+        self,
+        partition: DataPartition,
+        prefix: str,
+        open_epochs: _OpenEpochs | None,
+        orphans_before: datetime,
+        found: Found,
+    ) -> None:
+        first = open_epochs.first if open_epochs is not None else 0
+        async for page in self._blobs.listed(prefix):
+            for blob in page:
+                if int(blob.name.split("/")[2]) < first or blob.name.endswith((METADATA_SUFFIX, FRAGMENTS_SUFFIX)):
+                    continue  # through, or goes with the blob it stands beside
+                row = await self._row_of(partition, blob)
+                if row is not None:
+                    if open_epochs is not None:
+                        await self._complete(partition, _uids(blob), row, open_epochs.events, found)
+                elif blob.modified is not None and blob.modified <= orphans_before:
+                    await self._blobs.delete_all(
+                        [blob.name + suffix for suffix in ("", METADATA_SUFFIX, FRAGMENTS_SUFFIX)]
+                    )
+                    found.blobs_deleted += 1
+                else:
+                    found.blobs_too_young += 1
+
+    async def _row_of(self, partition: DataPartition, blob: ListedBlob) -> Entity | None:
+        """The instance row that names a blob, if there is one."""
+        study, series, instance = _uids(blob)
+        if not instance:
+            return None
+        table, where = main_table(study), study_partition(partition.number, study)
+        row = await self._tables.get(table, where, instance_row(series, instance), ("blob", "event", "version"))
+        return row if row is not None and row["blob"] == blob.name else None
+
+    async def _complete(
+        self, partition: DataPartition, uids: tuple[str, str, str], row: Entity, events: set[str], found: Found
+    ) -> None:
+        """Give an instance that has a row what has to follow it."""
+        study_uid, series_uid, sop_instance_uid = uids
+        if row["event"] not in events:
+            event = Event(
+                event_id=row["event"],
+                action=Action.CREATE,
+                partition=partition.name,
+                study_uid=study_uid,
+                series_uid=series_uid,
+                sop_instance_uid=sop_instance_uid,
+                version=whole(row, "version"),
+            )
+            await self._feed.append([event])
+            events.add(event.event_id)
+            found.events_added += 1
+        study = await self._index.study(partition, study_uid)
+        series = await self._index.series(partition, study_uid, series_uid)
+        if study is not None:
+            found.covers_added += await self._cover(partition, "log", STUDY_ROW, study, study_uid)
+        if series is not None:
+            key = series_row(series_uid)
+            found.covers_added += await self._cover(partition, "ser", key, series, study_uid, series_uid)
+
+    async def _cover(
+        self, partition: DataPartition, kind: Literal["log", "ser"], row_key: str, row: Entity, *uids: str
+    ) -> bool:
+        """See to it that a study or series has its covering row, and not the one before as well."""
+        if DELETING in row:
+            return False
+        state = state_of(row)
+        if state.before:
+            segment, _, stale = state.before.partition("~")
+            await self._index.log(kind, partition).remove(int(segment), stale)
+        if await self._index.covered(partition, kind, state, *uids):
+            return False
+        await self._index.cover(partition, kind, row_key, state, None, *uids)
+        return True
+
+    async def _event_ids(self, after: int) -> set[str]:
+        """Ids of all events behind a number."""
+        return {event_id async for event_id in self._feed.event_ids(after)}
+
+
+def _uids(blob: ListedBlob) -> tuple[str, str, str]:
+    """Study, series and instance that a blob says it belongs to; empty when it does not."""
+    return blob.metadata.get("study", ""), blob.metadata.get("series", ""), blob.metadata.get("instance", "")
