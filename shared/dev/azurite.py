@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import shutil
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -120,7 +121,8 @@ class RunningAzurite:
         self._stack.callback(guard.dismiss)
         children = []
         for service, command in zip(_SERVICES, commands, strict=True):
-            child = Child(f"Azurite ({service})", command, self._environment)
+            # The table service saves what it holds on SIGINT and not on SIGTERM.
+            child = Child(f"Azurite ({service})", command, self._environment, stop_signal=signal.SIGINT)
             self._stack.callback(child.stop, _STOP_SECONDS)
             guard.watch(child.pid)
             children.append(child)

@@ -27,6 +27,7 @@ class Child:
         environment: all of the child's environment.
         echo: where its lines are shown as they come; None keeps them for `last_lines` only.
         folder: working folder.
+        stop_signal: what asks it to end.
     """
 
     def __init__(
@@ -37,10 +38,12 @@ class Child:
         *,
         echo: IO[str] | None = None,
         folder: Path = _ROOT,
+        stop_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.name = name
         self._lines: deque[str] = deque(maxlen=_LAST_LINES)
         self._echo = echo
+        self._stop_signal = stop_signal
         # A session of its own: Ctrl-C reaches the parent only, and the parent decides in which order things end.
         self._process = subprocess.Popen(
             command,
@@ -71,7 +74,7 @@ class Child:
     def stop(self, wait_seconds: float) -> None:
         """Ask it to end; after the wait, make it."""
         if self.exit_code() is None:
-            self._process.terminate()
+            self._process.send_signal(self._stop_signal)
             try:
                 self._process.wait(wait_seconds)
             except subprocess.TimeoutExpired:
@@ -139,7 +142,8 @@ def _guard_main() -> int:
         if line.strip() == "done":
             return 0
         pids.append(int(line))
-    _send_signal(pids, signal.SIGTERM)
+    # As Ctrl-C: Azurite saves its tables on that, and the local host stops on it as well.
+    _send_signal(pids, signal.SIGINT)
     threading.Event().wait(_GUARD_PATIENCE_SECONDS)
     _send_signal(pids, signal.SIGKILL)
     return 0

@@ -10,6 +10,10 @@ MAX_KEPT_BYTES = 32 * 1024 * 1024
 MAX_INFLATED_BYTES = 1024 * 1024 * 1024
 MAX_ELEMENTS = 500_000
 
+# The standard defines some five thousand attributes. A small file can hold a hundred thousand empty elements, each of
+# which costs a thousand times its size in memory.
+MAX_TOP_LEVEL_ELEMENTS = 20_000
+
 _IMPLICIT_HEADER = {True: Struct("<HHL"), False: Struct(">HHL")}
 _EXPLICIT_HEADER = {True: Struct("<HH2sH"), False: Struct(">HH2sH")}
 _LONG_LENGTH = {True: Struct("<L"), False: Struct(">L")}

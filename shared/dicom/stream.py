@@ -21,7 +21,15 @@ from shared.dicom.elements import (
     UNDEFINED_LENGTH,
     settled_vr,
 )
-from shared.dicom.framing import MAX_ELEMENTS, Header, NotDicom, looks_explicit, parse_header, parse_item_header
+from shared.dicom.framing import (
+    MAX_ELEMENTS,
+    MAX_TOP_LEVEL_ELEMENTS,
+    Header,
+    NotDicom,
+    looks_explicit,
+    parse_header,
+    parse_item_header,
+)
 
 _INFLATE_STEP_BYTES = 256 * 1024
 
@@ -47,6 +55,7 @@ class Part10Reader:
         self._ended = False
         self._kept_left = max_kept_bytes
         self._elements_left = MAX_ELEMENTS
+        self._top_level_left = MAX_TOP_LEVEL_ELEMENTS
         self._max_inflated_bytes = max_inflated_bytes
         self._inflated_bytes = 0
         self._inflater: zlib._Decompress | None = None
@@ -232,6 +241,9 @@ class Part10Reader:
             if header[0] >> 16 == 0xFFFE:
                 raise NotDicom("An item or a delimiter stands outside of any sequence.")
             self._count_element()
+            self._top_level_left -= 1
+            if self._top_level_left < 0:
+                raise NotDicom(f"The data set has more than {MAX_TOP_LEVEL_ELEMENTS} elements.")
             if not self._take_at_once(header):
                 yield from self._element(header)
 

@@ -189,7 +189,7 @@ class Search:
         return sorted(hits, key=_age)
 
     async def _named_instances(self, partition: DataPartition, criteria: Criteria) -> list[Hit]:
-        """Instances by their UIDs alone: the change feed knows where each of them was stored."""
+        """Instances by their UIDs: the change feed knows where each of them was stored."""
         uids = sorted(criteria.sop_instance_uids or ())
         places: set[tuple[str, str, str]] = set()
         for first in range(0, len(uids), _UIDS_A_QUERY):
@@ -202,13 +202,14 @@ class Search:
 
         async def read(place: tuple[str, str, str]) -> Hit | None:
             study_uid, series_uid, sop_instance_uid = place
-            series, instance = await asyncio.gather(
+            study, series, instance = await asyncio.gather(
+                self._row(partition, study_uid, STUDY_ROW, ("order", DELETING, *columns_of(criteria.study))),
                 self._row(
                     partition, study_uid, series_row(series_uid), ("order", DELETING, *columns_of(criteria.series))
                 ),
                 self._row(partition, study_uid, instance_row(series_uid, sop_instance_uid), ("version",)),
             )
-            if instance is None or not _counts(series, criteria.series):
+            if instance is None or not _counts(study, criteria.study) or not _counts(series, criteria.series):
                 return None
             return Hit(study_uid, series_uid, sop_instance_uid, version=whole(instance, "version"))
 

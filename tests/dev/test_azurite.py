@@ -12,6 +12,8 @@ from azure.storage.blob import BlobServiceClient
 from shared.dev import ports
 from shared.dev.azurite import AzuriteError, RunningAzurite, connection_string, expanded
 from shared.dev.host_settings import environment
+from shared.settings import Settings
+from shared.storage.stores import open_stores
 from tests.support.served import ROOT
 
 pytestmark = pytest.mark.azurite
@@ -20,6 +22,8 @@ STARTER = """
 import pathlib, sys, time
 from shared.dev.azurite import RunningAzurite
 from shared.dev.host_settings import environment
+from shared.settings import Settings
+from shared.storage.stores import open_stores
 with RunningAzurite(None, environment()) as azurite:
     print(*azurite.ports, flush=True)
     time.sleep(60)
@@ -46,6 +50,24 @@ def test_data_in_a_folder_is_there_after_a_stop(tmp_path):
         BlobServiceClient.from_connection_string(azurite.connection_string) as client,
     ):
         assert [each.name for each in client.list_containers()] == ["kept"]
+
+
+async def test_rows_written_a_moment_before_the_stop_are_there_afterwards(tmp_path):
+    """The table service saves by itself every few seconds only."""
+
+    async def row(connection: str, *, write: bool) -> object:
+        stores = open_stores(Settings(storage_connection=connection))
+        try:
+            if write:
+                await stores._tables.put("kept", "partition", "row", {"value": 1})
+            return await stores._tables.get("kept", "partition", "row", ("value",))
+        finally:
+            await stores.close()
+
+    with RunningAzurite(tmp_path, environment()) as azurite:
+        await row(azurite.connection_string, write=True)
+    with RunningAzurite(tmp_path, environment()) as azurite:
+        assert await row(azurite.connection_string, write=False) is not None
 
 
 def test_it_ends_when_its_parent_is_killed():

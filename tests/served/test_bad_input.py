@@ -571,7 +571,7 @@ async def test_a_deflate_bomb_is_refused_without_taking_the_service_down(client,
     answer = await storing
     assert answer.status_code == 409
     assert failure_reasons(answer.json()) == [43264]
-    assert slowest < 2
+    assert slowest < 10  # a hang, not a speed
     assert resident_bytes(service.pid, "VmHWM") - before < 128 << 20
     assert not await is_stored(client, "v2", instance)
 

@@ -7,10 +7,13 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 from dicomweb_client import DICOMwebClient
 
 from tests.support.clients import DICOM_JSON, VERSIONS, Made, made, new_uid, store
+from tests.support.served import served
+from tests.support.storage import fresh_account
 
 pytestmark = [pytest.mark.served, pytest.mark.azurite]
 
@@ -286,6 +289,7 @@ async def test_filters_of_every_level_narrow_series_and_instances(client, versio
     for path, extra in (
         ("/instances", {}),
         ("/instances", {"Modality": "MR"}),
+        ("/instances", {"PatientID": archive.patient_id, "StudyDate": "20240101-"}),
         ("/instances", {"StudyInstanceUID": archive.study_uid}),
         ("/instances", {"PatientID": archive.patient_id, "SeriesInstanceUID": second}),
         (f"/studies/{archive.study_uid}/instances", {"Modality": "MR"}),
@@ -293,6 +297,7 @@ async def test_filters_of_every_level_narrow_series_and_instances(client, versio
     ):
         assert values(await found(client, version, path, SOPInstanceUID=one, **extra), "00080018") == [one]
     assert await found(client, version, "/instances", SOPInstanceUID=one, Modality="CT") == []
+    assert await found(client, version, "/instances", SOPInstanceUID=one, PatientID="nobody") == []
     assert (
         await found(client, version, f"/studies/{archive.study_uid}/series/{first}/instances", SOPInstanceUID=one) == []
     )
@@ -390,3 +395,62 @@ async def test_what_a_viewer_sends_for_its_lists_works(client, version):
     probe = await ask(f"{study}/series/{archive.series_uids[0]}/instances?limit=1&includefield=00080018")
     assert len(probe) == 1
     await ask(f"{lists}&ModalitiesInStudy=CT%2CMR&StudyDate=20240101-20241231&PatientName=*Fam*")
+
+
+async def test_a_search_stays_in_its_data_partition(azurite):
+    account = fresh_account(azurite.connection_string)
+    async with served({"DICOM_STORAGE": account, "DICOM_DATA_PARTITIONS": "on"}) as running:
+        async with httpx.AsyncClient(base_url=running.url, timeout=30, trust_env=False) as client:
+            one, other = made(patient_id="SAME"), made(patient_id="SAME")
+            assert (await store(client, "/v2/partitions/one", [one.content])).status_code == 200
+            assert (await store(client, "/v2/partitions/other", [other.content])).status_code == 200
+            for name, instance in (("one", one), ("other", other)):
+                for path in ("/studies", "/series", "/instances"):
+                    items = await found(client, f"v2/partitions/{name}", path, PatientID="SAME")
+                    assert values(items, "0020000D") == [instance.study_uid]
+            uids = {"SOPInstanceUID": one.sop_instance_uid}
+            assert await found(client, "v2/partitions/other", "/instances", **uids) == []
+            assert len(await found(client, "v1/partitions/one", "/instances", **uids)) == 1
+            for path in ("/v2/partitions/unknown/studies", "/v2/studies"):
+                assert (await client.get(path, headers={"Accept": DICOM_JSON})).status_code == 400
+
+
+async def test_what_was_stored_before_a_restart_is_found_after_it(azurite):
+    account = fresh_account(azurite.connection_string)
+    archive = study_files()
+    for turn in range(2):
+        async with served({"DICOM_STORAGE": account}) as running:
+            async with httpx.AsyncClient(base_url=running.url, timeout=30, trust_env=False) as client:
+                if turn == 0:
+                    await store(client, "/v2", [one.content for one in archive.instances])
+                items = await found(client, "v2", "/studies", PatientID=archive.patient_id)
+                assert values(items, "0020000D") == [archive.study_uid]
+
+
+async def test_searches_beside_stores_find_everything_that_was_answered(client):
+    patient = f"C{uuid.uuid4().hex[:10]}"
+    answered: set[str] = set()
+    done = asyncio.Event()
+
+    async def write(count: int) -> None:
+        for _ in range(count):
+            instance = made(patient_id=patient, columns=2)
+            assert (await store(client, "/v2", [instance.content])).status_code == 200
+            answered.add(instance.study_uid)
+
+    async def look() -> int:
+        rounds = 0
+        while not done.is_set():
+            before = set(answered)
+            seen = values(await found(client, "v2", "/studies", PatientID=patient, limit=200), "0020000D")
+            assert before <= set(seen)
+            assert len(seen) == len(set(seen))
+            rounds += 1
+        return rounds
+
+    readers = [asyncio.create_task(look()) for _ in range(2)]
+    await asyncio.gather(*(write(8) for _ in range(4)))
+    done.set()
+    assert sum(await asyncio.gather(*readers)) > 2
+    final = await found(client, "v2", "/studies", PatientID=patient, limit=200)
+    assert set(values(final, "0020000D")) == answered
