@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -397,34 +399,41 @@ async def test_what_a_viewer_sends_for_its_lists_works(client, version):
     await ask(f"{lists}&ModalitiesInStudy=CT%2CMR&StudyDate=20240101-20241231&PatientName=*Fam*")
 
 
+@contextlib.asynccontextmanager
+async def client_of(**settings: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a service of its own."""
+    async with (
+        served(settings) as running,
+        httpx.AsyncClient(base_url=running.url, timeout=30, trust_env=False) as opened,
+    ):
+        yield opened
+
+
 async def test_a_search_stays_in_its_data_partition(azurite):
     account = fresh_account(azurite.connection_string)
-    async with served({"DICOM_STORAGE": account, "DICOM_DATA_PARTITIONS": "on"}) as running:
-        async with httpx.AsyncClient(base_url=running.url, timeout=30, trust_env=False) as client:
-            one, other = made(patient_id="SAME"), made(patient_id="SAME")
-            assert (await store(client, "/v2/partitions/one", [one.content])).status_code == 200
-            assert (await store(client, "/v2/partitions/other", [other.content])).status_code == 200
-            for name, instance in (("one", one), ("other", other)):
-                for path in ("/studies", "/series", "/instances"):
-                    items = await found(client, f"v2/partitions/{name}", path, PatientID="SAME")
-                    assert values(items, "0020000D") == [instance.study_uid]
-            uids = {"SOPInstanceUID": one.sop_instance_uid}
-            assert await found(client, "v2/partitions/other", "/instances", **uids) == []
-            assert len(await found(client, "v1/partitions/one", "/instances", **uids)) == 1
-            for path in ("/v2/partitions/unknown/studies", "/v2/studies"):
-                assert (await client.get(path, headers={"Accept": DICOM_JSON})).status_code == 400
+    one, other = made(patient_id="SAME"), made(patient_id="SAME")
+    async with client_of(DICOM_STORAGE=account, DICOM_DATA_PARTITIONS="on") as client:
+        assert (await store(client, "/v2/partitions/one", [one.content])).status_code == 200
+        assert (await store(client, "/v2/partitions/other", [other.content])).status_code == 200
+        for name, instance in (("one", one), ("other", other)):
+            for path in ("/studies", "/series", "/instances"):
+                items = await found(client, f"v2/partitions/{name}", path, PatientID="SAME")
+                assert values(items, "0020000D") == [instance.study_uid]
+        uids = {"SOPInstanceUID": one.sop_instance_uid}
+        assert await found(client, "v2/partitions/other", "/instances", **uids) == []
+        assert len(await found(client, "v1/partitions/one", "/instances", **uids)) == 1
+        for path in ("/v2/partitions/unknown/studies", "/v2/studies"):
+            assert (await client.get(path, headers={"Accept": DICOM_JSON})).status_code == 400
 
 
 async def test_what_was_stored_before_a_restart_is_found_after_it(azurite):
     account = fresh_account(azurite.connection_string)
     archive = study_files()
-    for turn in range(2):
-        async with served({"DICOM_STORAGE": account}) as running:
-            async with httpx.AsyncClient(base_url=running.url, timeout=30, trust_env=False) as client:
-                if turn == 0:
-                    await store(client, "/v2", [one.content for one in archive.instances])
-                items = await found(client, "v2", "/studies", PatientID=archive.patient_id)
-                assert values(items, "0020000D") == [archive.study_uid]
+    async with client_of(DICOM_STORAGE=account) as client:
+        assert (await store(client, "/v2", [one.content for one in archive.instances])).status_code == 200
+    async with client_of(DICOM_STORAGE=account) as client:
+        items = await found(client, "v2", "/studies", PatientID=archive.patient_id)
+        assert values(items, "0020000D") == [archive.study_uid]
 
 
 async def test_searches_beside_stores_find_everything_that_was_answered(client):
