@@ -266,7 +266,7 @@ async def test_counts_and_modalities_come_when_they_are_named(client, version):
 
 
 async def test_a_study_without_modalities_has_no_empty_attribute(client, version):
-    """Contract of viewers: with a value representation and no value, they show no list at all."""
+    """Viewers show no list at all when one study has it with a value representation and no value."""
     archive = await archived(client, version, Modality=None)
     query = {"StudyInstanceUID": archive.study_uid, "includefield": "ModalitiesInStudy"}
     (item,) = await found(client, version, "/studies", **query)
