@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.dicom.matching import fold, name_words
+from shared.storage.keys import modality_column
 from shared.storage.tables import quoted
 
 COLUMN = "q_"
@@ -155,9 +156,7 @@ class _AnyModality(Condition):
         return MODALITIES
 
     def filters(self) -> list[str]:
-        # The column's name is the modality as it was written. Devices pad with NUL; few write in lower case.
-        written = {text for value in self.values for text in (value, value.upper(), f"{value}\0", f"{value.upper()}\0")}
-        return [f"m_{text.encode().hex()} eq true" for text in sorted(written)]
+        return [f"{modality_column(value)} eq true" for value in sorted(self.values)]
 
     def matches(self, row: Mapping[str, Any]) -> bool:
         return not self.values.isdisjoint(modalities_of(row))

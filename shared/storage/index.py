@@ -189,13 +189,10 @@ class Index:
         """Append a state's covering row, take the one before away; mend the pointer when the segment was full."""
         log = self.log(kind, partition)
         covering = covering_row(now, *uids)
-        appended = log.append([covering])
-        if before is None:
-            (segment,) = await appended
-        else:
-            (segment,), _ = await asyncio.gather(
-                appended, log.remove(before.segment, covering_row_key(before.order, *uids))
-            )
+        (segment,) = await log.append([covering])
+        if before is not None:
+            # Not at the same time: between the two a search would find neither.
+            await log.remove(before.segment, covering_row_key(before.order, *uids))
         if segment == now.segment:
             return
         table, where = main_table(uids[0]), study_partition(partition.number, uids[0])

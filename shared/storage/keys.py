@@ -6,6 +6,8 @@ import secrets
 import time
 import zlib
 
+from shared.dicom.matching import fold
+
 # Crockford's base 32: no I, L, O, U; its order is the order of ASCII.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
@@ -99,6 +101,12 @@ def segment_table(kind: str, segment: int) -> str:
 def segment_partition(partition: int, segment: int) -> str:
     """Partition with a segment's covering rows; newer segments sort first."""
     return f"d{base36(partition)}~{9_999_999_999 - segment:010d}"
+
+
+def modality_column(modality: str) -> str:
+    """The column that is true in the row of a study with a series of that modality, however it is written."""
+    # A property name takes letters and digits only.
+    return "m_" + fold("CS", modality).encode().hex()
 
 
 def base36(number: int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from shared.storage.keys import SCHEMA, inverted
+from shared.storage.keys import SCHEMA, inverted, modality_column
 from shared.storage.segments import CoveringRow
 from shared.storage.tables import Entity, binary, whole
 
@@ -25,7 +25,6 @@ FRAGMENTS_SUFFIX = ".frag"
 """Of the blob with fragment lengths that are too long for a row."""
 _DICTIONARY_BYTES = 32 * 1024  # zlib looks back this far and no farther
 _COLUMN = "q_"
-_MODALITY = "m_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +263,7 @@ def _searchable(state: LevelState) -> dict[str, Any]:
         "index": orjson.dumps(state.index, option=orjson.OPT_SORT_KEYS).decode(),
         "modalities": "\\".join(sorted(state.modalities)),
         **{_COLUMN + name: value for name, value in state.columns.items()},
-        **{_MODALITY + _hex(sorted_name): True for sorted_name in sorted(state.modalities)},
+        **{modality_column(name): True for name in sorted(state.modalities)},
     }
 
 
@@ -274,11 +273,6 @@ def _packed_answer(answer: Mapping[str, Any]) -> bytes:
         # Only sequences can be this long. Search can live without one; the instance's metadata keeps it.
         packed = zlib.compress(orjson.dumps({tag: item for tag, item in answer.items() if item["vr"] != "SQ"}))
     return packed
-
-
-def _hex(text: str) -> str:
-    # A property name takes letters and digits only.
-    return text.encode().hex()
 
 
 def distinct(values: Iterable[str]) -> list[str]:

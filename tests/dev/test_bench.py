@@ -95,7 +95,7 @@ def test_a_benchmark_of_nothing_says_so(capsys):
 
 
 def test_help_says_what_every_figure_means(capsys):
-    for what in ("storage", "memory", "json", "multipart", "store"):
+    for what in ("storage", "memory", "json", "multipart", "store", "search"):
         with pytest.raises(SystemExit) as ended:
             bench.main([what, "--help"])
         assert ended.value.code == 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from shared.storage.conditions import any_modality, in_range, one_of
 from shared.storage.filters import SegmentFilters
 from shared.storage.hits import Criteria
-from shared.storage.keys import inverted
+from shared.storage.keys import inverted, modality_column
 from shared.storage.segments import CoveringRow, SegmentLog
 from shared.storage.walk import SegmentWalk
 from tests.storage.made import DEFAULT, store
@@ -30,7 +32,7 @@ def row_of(number: int, study: str | None = None) -> CoveringRow:
         "answer": b"",
         "index": "{}",
         "modalities": "CT",
-        "m_4354": True,
+        modality_column("CT"): True,
         "q_PatientID": f"p{number % 7}",
         "q_AccessionNumber": f"a{number}",
         "q_StudyDate": f"2024{1 + number // 28:02d}{1 + number % 28:02d}",
@@ -237,3 +239,21 @@ async def test_instances_are_counted_without_the_rows_that_guard_them(azurite):
         await store(stores, "1.2", ["1.2.5"], series="1.2.4")
         counts = await stores.search.count_instances(DEFAULT, [("1.2", ""), ("1.2", "1.2.3"), ("1.2", "1.2.4")])
         assert list(counts.values()) == [3, 2, 1]
+
+
+async def test_a_study_that_is_rewritten_all_the_time_is_found_all_the_time(azurite):
+    """Its new covering row is there before the old one goes."""
+    async with watched_stores(azurite.connection_string) as (stores, _):
+        await store(stores, "1.2.9", ["1.2.9.0"])
+
+        async def rewrite() -> None:
+            for number in range(1, 25):
+                await store(stores, "1.2.9", [f"1.2.9.{number}"], name=f"Name{number}")
+
+        rewriting = asyncio.create_task(rewrite())
+        found: list[int] = []
+        while not rewriting.done():
+            found.append(len(await stores.search.studies(DEFAULT, Criteria())))
+        await rewriting
+    assert len(found) > 20
+    assert set(found) == {1}
