@@ -166,9 +166,15 @@ class Deletion:
             Write("merge", series_row(series_uid), {DELETING: job.job_id}),
             Write("delete", series_guard(series_uid)),
         ]
-        if not await self._done(table, where, writes):
-            # Another delete, of this series, has shut it already; it ends by itself, or a sweep ends it.
-            await self._tables.merge(table, where, series_row(series_uid), {DELETING: job.job_id})
+        for attempt in range(_TRIES):
+            if await self._done(table, where, writes):
+                return
+            series = await self._index.series(job.partition, job.study_uid, series_uid)
+            if series is None or series.get(DELETING) == job.job_id:
+                return
+            # Another delete, of this series, was first: two that empty it would tell of each instance twice.
+            await jittered_pause(min(attempt, 7))
+        raise StoreUnavailable
 
     async def _finish_study(self, job: DeleteJob) -> None:
         """From a study that is shut to nothing."""

@@ -5,13 +5,14 @@ Nothing here deletes an instance; it works out the writes that go with it, so th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import orjson
 
 from shared.dicom.attributes import Level, all_return_set
+from shared.errors import NotFound
 from shared.storage.deletejobs import DeleteJob, DeleteJobs
 from shared.storage.index import DELETING, Index
 from shared.storage.instances import Instances
@@ -76,7 +77,7 @@ class Remains:
         after = before
         if before.newest == victim:
             newest = max(rest, key=lambda row: whole(row, "version"))["RowKey"]
-            after = replace(before, newest=newest, answer=await self._answer(job, newest, Level.SERIES))
+            after = replace(before, newest=newest, answer=await self._answer(job, newest, Level.SERIES, before))
         uids = (job.study_uid, job.series_uid)
         writes.append(await self._change(job, covers, series_row(job.series_uid), series, before, after, uids))
         return writes, covers
@@ -94,7 +95,7 @@ class Remains:
         after = replace(before, modalities=frozenset(filter(None, map(_modality, others))))
         if before.newest == victim or series_of(before.newest) in series_uids:
             newest = await self._newest_of(job, others, victim)
-            after = replace(after, newest=newest, answer=await self._answer(job, newest, Level.STUDY))
+            after = replace(after, newest=newest, answer=await self._answer(job, newest, Level.STUDY, before))
         return [await self._change(job, covers, STUDY_ROW, study, before, after, (job.study_uid,))], covers
 
     async def _change(  # noqa: PLR0913 - what a row was, what it will be, and where
@@ -132,10 +133,14 @@ class Remains:
                         newest, version = one["RowKey"], whole(one, "version")
         return newest
 
-    async def _answer(self, job: DeleteJob, row_key: str, level: Level) -> dict[str, object]:
+    async def _answer(self, job: DeleteJob, row_key: str, level: Level, before: LevelState) -> Mapping[str, object]:
         """The attributes of a level from an instance's metadata."""
         series_uid, _, sop_instance_uid = row_key.partition("!")
-        found = await self._instances.metadata(job.partition, job.study_uid, series_uid, sop_instance_uid)
+        try:
+            found = await self._instances.metadata(job.partition, job.study_uid, series_uid, sop_instance_uid)
+        except NotFound:
+            # It is being deleted as well, and whoever does that comes here after us.
+            return before.answer
         return {key: value for key, value in orjson.loads(found.json).items() if key in _ANSWER_KEYS[level]}
 
     async def apply(self, job: DeleteJob, covers: Covers) -> None:

@@ -232,3 +232,34 @@ async def test_a_job_that_never_began_is_forgotten(azurite):
         await stores.deletion.resume(job)
         assert (await everything(stores))["instances"] == 1
         assert (await everything(stores))["jobs"] == 0
+
+
+async def test_deletes_of_a_study_and_of_its_series_tell_of_each_instance_once(azurite):
+    async with watched_stores(azurite.connection_string) as (stores, _):
+        for turn in range(6):
+            study = f"1.2.9.{turn}"
+            for series in range(3):
+                await store(stores, study, [f"{study}.{series}.{n}" for n in range(4)], series=f"1.2.3.{series}")
+            await asyncio.gather(
+                outcome(stores.deletion.study(DEFAULT, study)),
+                *(outcome(stores.deletion.series(DEFAULT, study, f"1.2.3.{series}")) for series in range(3)),
+            )
+        await stores.deletion.settled()
+        assert await everything(stores) == NOTHING
+        told = await deletes(stores)
+        assert len(told) == len(set(told)) == 6 * 12
+        assert (await stores.fsck()).broken == []
+
+
+async def test_deletes_of_all_instances_at_once_leave_nothing(azurite):
+    async with watched_stores(azurite.connection_string) as (stores, _):
+        places = [(f"1.2.3.{number % 3}", f"1.2.9.{number}") for number in range(9)]
+        for series, sop in places:
+            await store(stores, "1.2.9", [sop], series=series, name=sop)
+        done = await asyncio.gather(
+            *(outcome(stores.deletion.instance(DEFAULT, "1.2.9", series, sop)) for series, sop in places)
+        )
+        await stores.deletion.settled()
+        assert all(done)
+        assert await everything(stores) == NOTHING
+        assert (await stores.fsck()).broken == []
