@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import NotFound
@@ -24,17 +24,15 @@ MODALITIES = ("CT", "MR", "SR")
 NAMES = ("Anna", "Annabel", "Bert")
 _partitions = itertools.count(1)
 
-STUDY, SERIES, INSTANCE = st.integers(0, 3), st.integers(0, 2), st.integers(0, 4)
+# Few of each, so that steps meet: what is stored is stored again, and what is deleted was often the last.
+STUDY, SERIES, INSTANCE = st.integers(0, 1), st.integers(0, 2), st.integers(0, 1)
 STORES = st.tuples(
-    st.just("store"), STUDY, SERIES, st.lists(INSTANCE, min_size=1, max_size=3, unique=True), st.sampled_from(NAMES)
+    st.just("store"), STUDY, SERIES, st.lists(INSTANCE, min_size=1, max_size=2, unique=True), st.sampled_from(NAMES)
 )
-DELETES = st.one_of(
-    st.tuples(st.just("delete"), STUDY),
-    st.tuples(st.just("delete"), STUDY, SERIES),
-    st.tuples(st.just("delete"), STUDY, SERIES, INSTANCE),
-)
+# How far down to delete, and which of what is there; 0 is one that may not be there.
+DELETES = st.tuples(st.just("delete"), st.sampled_from((0, 1, 2, 2)), st.integers(0, 9))
 SEARCHES = st.tuples(st.just("search"))
-STEPS = st.lists(st.one_of(STORES, STORES, DELETES, SEARCHES), min_size=3, max_size=14)
+STEPS = st.lists(st.one_of(STORES, STORES, DELETES, DELETES, SEARCHES), min_size=6, max_size=20)
 
 
 @dataclass
@@ -142,12 +140,19 @@ async def check(stores: Stores, steps: list[tuple[Any, ...]]) -> None:
             )  # fmt: skip
             assert done == model.store(*arguments)
         elif word == "delete":
-            assert await delete(stores, partition, *arguments) == model.delete(*arguments)
+            depth, choice = arguments
+            there = [(study, one, sop) for study, held in model.studies.items() for one in held for sop in held[one]]
+            victim = sorted(there)[choice % len(there)] if choice and there else (0, 1, 0)
+            below = victim[1 : 1 + depth]
+            assert await delete(stores, partition, victim[0], *below) == model.delete(victim[0], *below)
         else:
             await agree(stores, partition, model)
 
 
-QUIET = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=30)
+# Without shrinking: a failure is told in seconds; its steps are few as they are.
+QUIET = settings(
+    deadline=None, suppress_health_check=list(HealthCheck), max_examples=30, phases=(Phase.reuse, Phase.generate)
+)
 
 
 @pytest.fixture
