@@ -24,13 +24,13 @@ from shared.errors import (
     UnsupportedMediaType,
 )
 from shared.settings import Settings
+from shared.storage.partitions import DEFAULT_NAME
 from shared.storage.stores import Stores
 from shared.wire import media
 from shared.wire.call import Call, Reply
 
 LOG = logging.getLogger(__name__)
 
-DEFAULT_PARTITION = "Microsoft.Default"
 # Contract C1.2.
 BASE_HEADERS: HeaderLines = (
     ("X-Content-Type-Options", "nosniff"),
@@ -137,12 +137,12 @@ def _check_media_type(service: Service, arrival: Arrival) -> None:
 def _partition(service: Service, arrival: Arrival, settings: Settings) -> str:
     """The partition a call is about (contract C13)."""
     if service.partition is None:
-        return DEFAULT_PARTITION
+        return DEFAULT_NAME
     name = arrival.path_values.get(service.partition.name)
     if not settings.data_partitions:
         if name is not None:
             raise InvalidRequest("Data partitions are not in use here; leave partitions/… out of the path.")
-        return DEFAULT_PARTITION
+        return DEFAULT_NAME
     if name is None:
         raise InvalidRequest("Data partitions are in use here; the path must name one: partitions/{partitionName}/…")
     return str(params.value_of(service.partition, name))

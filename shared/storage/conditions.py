@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.dicom.matching import fold, name_words
-from shared.storage.keys import modality_column
+from shared.storage.keys import SEARCH_COLUMN, modality_column
 from shared.storage.tables import quoted
 
-COLUMN = "q_"
 MODALITIES = "modalities"
 NAME_COLUMNS = 5
 """So many words of a person name have columns of their own."""
@@ -80,7 +79,7 @@ class _OneOf(Condition):
 
     @property
     def column(self) -> str:
-        return COLUMN + self.keyword
+        return SEARCH_COLUMN + self.keyword
 
     def filters(self) -> list[str]:
         return [f"{self.column} eq {quoted(value)}" for value in sorted(self.values)]
@@ -103,7 +102,7 @@ class _InRange(Condition):
 
     @property
     def column(self) -> str:
-        return COLUMN + self.keyword
+        return SEARCH_COLUMN + self.keyword
 
     def filters(self) -> list[str]:
         ends = [f"{self.column} ge {quoted(self.low)}"] if self.low else []
@@ -125,7 +124,7 @@ class _NamePhrase(Condition):
 
     @property
     def column(self) -> str:
-        return COLUMN + self.keyword
+        return SEARCH_COLUMN + self.keyword
 
     def filters(self) -> list[str]:
         longest = max(self.words, key=len)

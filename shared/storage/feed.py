@@ -15,7 +15,7 @@ from enum import Enum
 from shared.errors import StoreUnavailable
 from shared.storage.batching import GroupCommit, jittered_pause, last_existing
 from shared.storage.errors import OutcomeUnknown, TransactionFailed
-from shared.storage.keys import SCHEMA
+from shared.storage.keys import HINTS, SCHEMA
 from shared.storage.tables import Entity, Tables, Write
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,6 @@ TABLE = "feed"
 BLOCK = 1000
 _MOST = 98
 _TRIES = 50
-_HINTS = "hint"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -171,7 +170,7 @@ class Feed:
             tail = _Tail(first + len(now) - 1, ticks + len(now) - 1)
             numbers += range(first, first + len(now))
             if (first - 1) % BLOCK == 0:
-                await self._tables.put("work", _HINTS, "feed", {"number": first, "schema": SCHEMA})
+                await self._tables.put("work", HINTS, "feed", {"number": first, "schema": SCHEMA})
         return numbers, tail
 
     async def _places(self, events: Sequence[Event], after: int, upto: int) -> dict[int, int]:
@@ -199,7 +198,7 @@ class Feed:
         return _Tail(int(newest["RowKey"]), _ticks(newest["time"]))
 
     async def _hinted(self) -> int:
-        row = await self._tables.get("work", _HINTS, "feed")
+        row = await self._tables.get("work", HINTS, "feed")
         return int(row["number"]) if row else 0
 
     async def _block_begun(self, block: int) -> bool:

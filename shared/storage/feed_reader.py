@@ -16,7 +16,7 @@ from shared.storage import feed
 from shared.storage.batching import last_existing
 from shared.storage.feed import TABLE, Action, Event, block_partition, event_row, time_text
 from shared.storage.index import DataPartition
-from shared.storage.keys import instance_row, main_table, study_partition
+from shared.storage.keys import HINTS, instance_row, main_table, study_partition
 from shared.storage.tables import Entity, Tables, quoted, whole
 
 _KNOWN_BLOCKS = 4096
@@ -173,7 +173,7 @@ class FeedReader:
     async def _recent_block(self) -> int:
         """A block that has begun, normally the last one; -1 when none is known."""
         if self._latest_block < 0:
-            hint = await self._tables.get("work", "hint", "feed", ("number",))
+            hint = await self._tables.get("work", HINTS, "feed", ("number",))
             if hint is not None:
                 await self._begin((whole(hint, "number") - 1) // feed.BLOCK)
         return self._latest_block

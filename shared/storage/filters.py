@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.dicom.matching import name_words
-from shared.storage.conditions import COLUMN, MODALITIES, PREFIX_LETTERS, Clue, Condition, modalities_of, word_clue
-from shared.storage.keys import SCHEMA, base36, segment_partition, segment_table
+from shared.storage.conditions import MODALITIES, PREFIX_LETTERS, Clue, Condition, modalities_of, word_clue
+from shared.storage.keys import SCHEMA, SEARCH_COLUMN, base36, segment_partition, segment_table
 from shared.storage.tables import Entity, Tables, binary, quoted
 
 TABLE = "filters"
@@ -29,7 +29,7 @@ _BITS_A_CLUE, _HASHES = 8, 5
 _MOST_BYTES = 60_000  # of one property
 _BLOCKS_KEPT = 32  # of up to 2 MB
 _FRESH_SECONDS = 30.0
-_STUDY_DATE = f"{COLUMN}StudyDate"
+_STUDY_DATE = f"{SEARCH_COLUMN}StudyDate"
 
 _Hashes = tuple[int, int]
 
@@ -103,7 +103,7 @@ class SegmentFilters:
         where = f"PartitionKey eq {quoted(segment_partition(partition, segment))}"
         async for page in self._tables.pages(segment_table(kind, segment), where):
             rows += [
-                {name: value for name, value in row.items() if name.startswith(COLUMN) or name == MODALITIES}
+                {name: value for name, value in row.items() if name.startswith(SEARCH_COLUMN) or name == MODALITIES}
                 for row in page
             ]
         built = await asyncio.to_thread(SegmentFilter.of, rows)
@@ -143,8 +143,8 @@ class SegmentFilters:
 
 def _clues_of(row: Mapping[str, Any]) -> Iterator[Clue]:
     for name, value in row.items():
-        keyword = name.removeprefix(COLUMN)
-        if name == keyword or (keyword[-1].isdigit() and COLUMN + keyword[:-1] in row):
+        keyword = name.removeprefix(SEARCH_COLUMN)
+        if name == keyword or (keyword[-1].isdigit() and SEARCH_COLUMN + keyword[:-1] in row):
             continue  # no search column, or one word of a name
         yield keyword, value
         if f"{name}1" in row:

@@ -89,6 +89,12 @@ def series_range(series_uid: str) -> tuple[str, str]:
     return f"{series_uid}!", f'{series_uid}"'
 
 
+SEARCH_COLUMN = "q_"
+"""What the names of folded search columns begin with; the attribute's keyword follows."""
+
+HINTS = "hint"
+"""Partition of `work` that remembers where the feed and the logs ended a while ago."""
+
 SEGMENT_HEADER, SEGMENT_BEGUN = "~H", "~C"
 """Rows of a segment: there while it takes rows; there for ever once it was begun."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from shared.storage.keys import SCHEMA, inverted, modality_column
+from shared.storage.keys import SCHEMA, SEARCH_COLUMN, inverted, modality_column
 from shared.storage.segments import CoveringRow
 from shared.storage.tables import Entity, binary, whole
 
@@ -24,7 +24,6 @@ METADATA_SUFFIX = ".meta"
 FRAGMENTS_SUFFIX = ".frag"
 """Of the blob with fragment lengths that are too long for a row."""
 _DICTIONARY_BYTES = 32 * 1024  # zlib looks back this far and no farther
-_COLUMN = "q_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,9 @@ def state_of(row: Entity) -> LevelState:
     return LevelState(
         answer=orjson.loads(zlib.decompress(binary(row, "answer"))),
         index=orjson.loads(row["index"]),
-        columns={name.removeprefix(_COLUMN): value for name, value in row.items() if name.startswith(_COLUMN)},
+        columns={
+            name.removeprefix(SEARCH_COLUMN): value for name, value in row.items() if name.startswith(SEARCH_COLUMN)
+        },
         modalities=frozenset(filter(None, row.get("modalities", "").split("\\"))),
         order=row["order"],
         segment=whole(row, "segment"),
@@ -221,7 +222,7 @@ def instance_entity(instance: NewInstance, packed: bytes, version: int, event_id
         "version": version,
         "event": event_id,
         "schema": SCHEMA,
-        **{_COLUMN + name: value for name, value in instance.columns.items()},
+        **{SEARCH_COLUMN + name: value for name, value in instance.columns.items()},
     }
     beside = [] if packed else [METADATA_SUFFIX]
     for place, start in enumerate(range(0, len(packed), PROPERTY_BYTES)):
@@ -262,7 +263,7 @@ def _searchable(state: LevelState) -> dict[str, Any]:
         "answer": _packed_answer(state.answer),
         "index": orjson.dumps(state.index, option=orjson.OPT_SORT_KEYS).decode(),
         "modalities": "\\".join(sorted(state.modalities)),
-        **{_COLUMN + name: value for name, value in state.columns.items()},
+        **{SEARCH_COLUMN + name: value for name, value in state.columns.items()},
         **{modality_column(name): True for name in sorted(state.modalities)},
     }
 

@@ -16,7 +16,7 @@ from shared.errors import StoreUnavailable
 from shared.storage.batching import GroupCommit, last_existing
 from shared.storage.errors import OutcomeUnknown, StorageFailed, TransactionFailed
 from shared.storage.filters import SegmentFilters
-from shared.storage.keys import SCHEMA, segment_partition, segment_table
+from shared.storage.keys import HINTS, SCHEMA, SEGMENT_BEGUN, SEGMENT_HEADER, segment_partition, segment_table
 from shared.storage.tables import TRANSACTION_BYTES, Tables, Write
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ ROWS = 1000
 _MOST = 90
 _TRIES = 50
 _COUNT_EVERY = 100
-_HEADER, _BEGUN = "~H", "~C"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class SegmentLog:
     async def seal(self, segment: int) -> None:
         """Close a segment for ever, begin the next one, and write the filter. Doing it again changes nothing."""
         table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
-        await self._tables.delete(table, where, _HEADER)
+        await self._tables.delete(table, where, SEGMENT_HEADER)
         await self._begin(segment + 1)
         try:
             # Only now: a filter must know every row that the segment will ever have.
@@ -106,7 +105,7 @@ class SegmentLog:
         left = list(rows)
         for _ in range(_TRIES):
             table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
-            writes = [Write("merge", _HEADER, {"schema": SCHEMA})]
+            writes = [Write("merge", SEGMENT_HEADER, {"schema": SCHEMA})]
             writes += [Write("insert", row.row, {**row.entity, "schema": SCHEMA}) for row in left]
             try:
                 await self._tables.transact(table, where, writes)
@@ -144,14 +143,14 @@ class SegmentLog:
     async def _begin(self, segment: int) -> None:
         table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
         try:
-            await self._tables.transact(table, where, [Write("insert", _BEGUN), Write("insert", _HEADER)])
+            await self._tables.transact(table, where, [Write("insert", SEGMENT_BEGUN), Write("insert", SEGMENT_HEADER)])
         except TransactionFailed as error:
             if error.code != "EntityAlreadyExists":
                 raise
         except OutcomeUnknown:
             return  # the append that follows finds out
         await self._tables.put(
-            "work", "hint", _hint_row(self._kind, self._partition), {"segment": segment, "schema": SCHEMA}
+            "work", HINTS, _hint_row(self._kind, self._partition), {"segment": segment, "schema": SCHEMA}
         )
 
     async def _begun(self, segment: int) -> bool:
@@ -174,14 +173,14 @@ class SegmentLog:
 
 async def hinted_segment(tables: Tables, kind: str, partition: int) -> int:
     """The newest segment when somebody last looked; -1 when nobody has. There may be newer ones."""
-    hint = await tables.get("work", "hint", _hint_row(kind, partition))
+    hint = await tables.get("work", HINTS, _hint_row(kind, partition))
     return int(hint["segment"]) if hint else -1
 
 
 async def is_begun(tables: Tables, kind: str, partition: int, segment: int) -> bool:
     """Whether there is a segment of that number, sealed or not."""
     table, where = segment_table(kind, segment), segment_partition(partition, segment)
-    return await tables.get(table, where, _BEGUN, ("RowKey",)) is not None
+    return await tables.get(table, where, SEGMENT_BEGUN, ("RowKey",)) is not None
 
 
 def _hint_row(kind: str, partition: int) -> str:

@@ -10,6 +10,11 @@ from shared.storage.index import DataPartition
 from shared.storage.rows import LevelValues, NewInstance
 from shared.storage.stores import Stores
 
+
+class WorkerDied(BaseException):
+    """A worker ends in the middle of its work; nothing in the service catches this."""
+
+
 DEFAULT = DataPartition(0, "Microsoft.Default")
 
 

@@ -10,7 +10,7 @@ import pytest
 from shared.errors import NotFound
 from shared.storage.deletejobs import DeleteJob
 from shared.storage.keys import main_table
-from tests.storage.made import DEFAULT, blob_names, covering_rows, rows, store
+from tests.storage.made import DEFAULT, WorkerDied, blob_names, covering_rows, rows, store
 from tests.support.storage import describe, watched_stores
 
 pytestmark = pytest.mark.azurite
@@ -156,10 +156,6 @@ async def test_stores_racing_deletes_end_in_one_of_the_two_orders(azurite):
         assert found["studies"] == (1 if found["instances"] else 0)
         assert found["series"] * 2 + found["studies"] * 2 == found["other rows"]
         assert found["jobs"] == 0
-
-
-class WorkerDied(BaseException):
-    """Nothing in the service catches this."""
 
 
 CALLS = 40

@@ -9,16 +9,12 @@ from datetime import timedelta
 import pytest
 
 from shared.storage.stores import open_stores
-from tests.storage.made import DEFAULT, blob_names, rows, store
+from tests.storage.made import DEFAULT, WorkerDied, blob_names, rows, store
 from tests.support.storage import WatchedTransport, fresh_settings
 
 pytestmark = pytest.mark.azurite
 
 AT_ONCE = timedelta(0)
-
-
-class WorkerDied(BaseException):
-    """Nothing in the service catches this."""
 
 
 @asynccontextmanager
