@@ -1,8 +1,9 @@
 """Filters of sealed segments: which segments a search need not read.
 
 A filter is a Bloom filter over the values of a segment's rows, and the first and last study date among them. It is a
-row of its own, written once by whoever seals the segment, and 64 of them are one partition, so that a worker learns of
-64,000 studies in one call. A segment without a filter is read; a filter never hides a row.
+row of its own, written once by whoever seals the segment or by the sweep when that one died, and 64 of them are one
+partition, so that a worker learns of 64,000 studies in one call. A segment without a filter is read; a filter never
+hides a row.
 """
 
 from __future__ import annotations
@@ -63,6 +64,12 @@ class SegmentFilter:
         """False when no row has the clue; True is a guess."""
         return all(self.bits[place >> 3] >> (place & 7) & 1 for place in _places(hashes, len(self.bits) * 8))
 
+    def hides(self, row: Mapping[str, Any]) -> bool:
+        """True when a search for something that the row says would leave the row's segment out."""
+        day = row.get(_STUDY_DATE)
+        out_of_range = day is not None and not (self.first_day <= day <= self.last_day)
+        return out_of_range or not all(self.has(_hashes(clue)) for clue in _clues_of(row))
+
 
 @dataclass(frozen=True, slots=True)
 class _Question:
@@ -110,6 +117,11 @@ class SegmentFilters:
         entity = {"bits": built.bits, "first": built.first_day, "last": built.last_day, "schema": SCHEMA}
         await self._tables.put(TABLE, _partition(kind, partition, segment // BLOCK), _row(segment), entity)
 
+    async def stored(self, kind: str, partition: int, segment: int) -> SegmentFilter | None:
+        """The filter of one segment as it is stored now; None when it has none."""
+        row = await self._tables.get(TABLE, _partition(kind, partition, segment // BLOCK), _row(segment))
+        return _filter_of(row) if row is not None else None
+
     async def passing(
         self, kind: str, partition: int, segments: Sequence[int], conditions: Sequence[Condition]
     ) -> list[int]:
@@ -133,12 +145,16 @@ class SegmentFilters:
         found: dict[int, SegmentFilter] = {}
         async for page in self._tables.pages(TABLE, f"PartitionKey eq {quoted(name)}"):
             for row in page:
-                found[int(row["RowKey"][1:])] = SegmentFilter(binary(row, "bits"), row["first"], row["last"])
+                found[int(row["RowKey"][1:])] = _filter_of(row)
         fresh = self._blocks[name] = _Block(found, time.monotonic())
         self._blocks.move_to_end(name)
         if len(self._blocks) > _BLOCKS_KEPT:
             self._blocks.popitem(last=False)
         return fresh
+
+
+def _filter_of(row: Entity) -> SegmentFilter:
+    return SegmentFilter(binary(row, "bits"), row["first"], row["last"])
 
 
 def _clues_of(row: Mapping[str, Any]) -> Iterator[Clue]:

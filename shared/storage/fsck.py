@@ -1,19 +1,23 @@
 """A check of a whole store: walks blobs, rows, segments and feed, and names every broken invariant. Changes nothing.
 
-Run it when nobody writes: what is on its way looks broken to it.
+Run it when nobody writes: what is on its way looks broken to it. A segment whose seal is written down as not finished
+is none of that: search reads such a segment, and the sweep gives it its filter; the report counts it, no more. A sealed
+segment without a filter that no seal speaks of would be read for ever, and is broken.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.storage.blobs import Blobs
 from shared.storage.deletejobs import JOBS
+from shared.storage.filters import SegmentFilters
 from shared.storage.keys import SEGMENT_BEGUN, SEGMENT_HEADER, SHARDS, STUDY_GUARD, STUDY_ROW, series_guard
 from shared.storage.rows import blobs_of, covering_row_key, state_of
+from shared.storage.segments import open_seals
 from shared.storage.tables import Entity, Tables, quoted
 
 
@@ -37,14 +41,17 @@ class _Seen:
     blobs: set[str] = field(default_factory=set)
     covers: dict[str, str] = field(default_factory=dict)
     events: dict[str, tuple[str, str, str, str]] = field(default_factory=dict)
+    seals: set[tuple[str, int, int]] = field(default_factory=set)
 
 
 async def check(tables: Tables, blobs: Blobs) -> Report:
     """Check a store."""
     report, seen = Report(), _Seen()
     for shard in range(SHARDS):
-        async for study in _studies(tables, f"main{shard:02d}"):
+        async for study in _partitions(tables, f"main{shard:02d}"):
             _check_study(study, seen, report)
+    seen.seals = {(seal.kind, seal.partition, seal.segment) async for seal in open_seals(tables)}
+    report.counts["seals to finish"] = len(seen.seals)
     await _check_covers(tables, "log", seen, report)
     await _check_covers(tables, "ser", seen, report)
     await _check_feed(tables, seen, report)
@@ -54,8 +61,8 @@ async def check(tables: Tables, blobs: Blobs) -> Report:
     return report
 
 
-async def _studies(tables: Tables, table: str) -> AsyncIterator[list[Entity]]:
-    """The rows of each study of a table."""
+async def _partitions(tables: Tables, table: str) -> AsyncIterator[list[Entity]]:
+    """The rows of each partition of a table."""
     rows: list[Entity] = []
     async for page in tables.pages(table, "PartitionKey gt ' '"):
         for row in page:
@@ -111,26 +118,50 @@ async def _check_covers(tables: Tables, kind: Literal["log", "ser"], seen: _Seen
     found: Counter[str] = Counter()
     begun: dict[str, set[int]] = {}
     headed: dict[str, set[int]] = {}
+    filters = SegmentFilters(tables)
     for shard in range(SHARDS):
-        async for page in tables.pages(f"{kind}{shard:02d}", "PartitionKey gt ' '"):
-            for row in page:
-                dp, _, inverted = row["PartitionKey"].partition("~")
-                segment = 9_999_999_999 - int(inverted)
-                if row["RowKey"] == SEGMENT_BEGUN:
-                    begun.setdefault(dp, set()).add(segment)
-                elif row["RowKey"] == SEGMENT_HEADER:
-                    headed.setdefault(dp, set()).add(segment)
-                elif "superseded" not in row:
-                    name = f"{kind} {dp} {row['RowKey']}"
-                    found[name] += 1
-                    if name not in seen.covers:
-                        report.broken.append(f"{name}: a covering row of nothing")
-                    elif seen.covers[name] != str(segment):
-                        report.broken.append(f"{name}: is in segment {segment}, its row says {seen.covers[name]}")
+        async for rows in _partitions(tables, f"{kind}{shard:02d}"):
+            dp, _, inverted = rows[0]["PartitionKey"].partition("~")
+            segment = 9_999_999_999 - int(inverted)
+            marks = {row["RowKey"] for row in rows} & {SEGMENT_BEGUN, SEGMENT_HEADER}
+            if SEGMENT_BEGUN in marks:
+                begun.setdefault(dp, set()).add(segment)
+            if SEGMENT_HEADER in marks:
+                headed.setdefault(dp, set()).add(segment)
+            covers = [row for row in rows if row["RowKey"] not in marks and "superseded" not in row]
+            found.update(_placed(f"{kind} {dp}", segment, covers, seen, report))
+            if marks == {SEGMENT_BEGUN}:
+                await _check_filter(filters, (kind, int(dp[1:], 36), segment), covers, seen, report)
     report.counts[f"{kind} rows"] = found.total()
     expected = [name for name in seen.covers if name.startswith(f"{kind} ")]
     report.broken += [f"{name}: {found[name]} covering rows" for name in expected if found[name] != 1]
     report.broken += _segment_faults(kind, begun, headed)
+
+
+def _placed(log: str, segment: int, covers: list[Entity], seen: _Seen, report: Report) -> Iterator[str]:
+    """Names of a segment's covering rows, each compared with the row it covers."""
+    for row in covers:
+        name = f"{log} {row['RowKey']}"
+        if name not in seen.covers:
+            report.broken.append(f"{name}: a covering row of nothing")
+        elif seen.covers[name] != str(segment):
+            report.broken.append(f"{name}: is in segment {segment}, its row says {seen.covers[name]}")
+        yield name
+
+
+async def _check_filter(
+    filters: SegmentFilters, place: tuple[str, int, int], covers: list[Entity], seen: _Seen, report: Report
+) -> None:
+    """A sealed segment has a filter, or a seal that says it is to come; a filter hides no row."""
+    known = await filters.stored(*place)
+    kind, partition, segment = place
+    if known is None:
+        if place not in seen.seals:
+            report.broken.append(f"{kind} {partition}: sealed segment {segment} has no filter and no open seal")
+        return
+    report.counts["filters"] += 1
+    hidden = [row["RowKey"] for row in covers if known.hides(row)]
+    report.broken += [f"{kind} {partition}: the filter of segment {segment} hides {key}" for key in hidden]
 
 
 def _segment_faults(kind: str, begun: dict[str, set[int]], headed: dict[str, set[int]]) -> Iterable[str]:

@@ -3,13 +3,17 @@
 A segment is a partition. Its header row `~H` is there while the segment takes rows; every append merges it in the same
 transaction, and sealing deletes it, so a late writer is told to move on and a sealed segment never gains a row. `~C`
 says that the segment was begun and stays for ever, so that nobody brings a sealed segment back to life.
+
+A seal is written down in `work` before it begins and crossed out when the segment's filter is there. So the sweep has
+one small partition to look at, whatever the size of the store, to find the seals that nobody finished.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from shared.errors import StoreUnavailable
@@ -17,12 +21,15 @@ from shared.storage.batching import GroupCommit, last_existing
 from shared.storage.errors import OutcomeUnknown, StorageFailed, TransactionFailed
 from shared.storage.filters import SegmentFilters
 from shared.storage.keys import HINTS, SCHEMA, SEGMENT_BEGUN, SEGMENT_HEADER, segment_partition, segment_table
-from shared.storage.tables import TRANSACTION_BYTES, Tables, Write
+from shared.storage.tables import TRANSACTION_BYTES, Tables, Write, whole
 
 log = logging.getLogger(__name__)
 
 ROWS = 1000
 """A segment is sealed when it has about this many rows."""
+
+SEALS = "seal"
+"""Partition of `work` with the seals that are not through."""
 
 _MOST = 90
 _TRIES = 50
@@ -40,6 +47,23 @@ class CoveringRow:
 
     row: str
     entity: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A seal that was begun and is not through.
+
+    Attributes:
+        kind: `log` or `ser`.
+        partition: number of the data partition.
+        segment: the segment to be closed.
+        begun: when somebody last began.
+    """
+
+    kind: Literal["log", "ser"]
+    partition: int
+    segment: int
+    begun: datetime
 
 
 class SegmentLog:
@@ -79,17 +103,35 @@ class SegmentLog:
         if not await self._tables.delete(table, where, row):
             await self._tables.put(table, where, row, {"superseded": True, "schema": SCHEMA})
 
-    async def seal(self, segment: int) -> None:
-        """Close a segment for ever, begin the next one, and write the filter. Doing it again changes nothing."""
+    async def seal(self, segment: int) -> bool:
+        """Close a segment for ever, begin the next one, and write the filter. Doing it again changes nothing.
+
+        Returns:
+            False when the filter could not be written; the sweep will do it.
+        """
+        intent = _seal_row(self._kind, self._partition, segment)
+        await self._tables.put("work", SEALS, intent, self._seal_entity(segment))
         table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
         await self._tables.delete(table, where, SEGMENT_HEADER)
         await self._begin(segment + 1)
         try:
             # Only now: a filter must know every row that the segment will ever have.
             await self._filters.build(self._kind, self._partition, segment)
+            await self._tables.delete("work", SEALS, intent)
         except (StoreUnavailable, StorageFailed, OutcomeUnknown):
             # What is being appended is safe already; a segment without a filter is read by every search.
             log.warning("a segment has no filter", extra={"kind": self._kind, "segment": segment})
+            return False
+        return True
+
+    def _seal_entity(self, segment: int) -> Mapping[str, Any]:
+        return {
+            "kind": self._kind,
+            "partition": self._partition,
+            "segment": segment,
+            "begun": datetime.now(UTC).isoformat(),
+            "schema": SCHEMA,
+        }
 
     async def _write(self, rows: Sequence[CoveringRow]) -> list[int]:
         segment = await self.current()
@@ -183,6 +225,22 @@ async def is_begun(tables: Tables, kind: str, partition: int, segment: int) -> b
     return await tables.get(table, where, SEGMENT_BEGUN, ("RowKey",)) is not None
 
 
+async def open_seals(tables: Tables) -> AsyncIterator[Seal]:
+    """All seals that are not through."""
+    async for page in tables.pages("work", f"PartitionKey eq '{SEALS}'"):
+        for row in page:
+            yield Seal(
+                kind="log" if row["kind"] == "log" else "ser",
+                partition=whole(row, "partition"),
+                segment=whole(row, "segment"),
+                begun=datetime.fromisoformat(row["begun"]),
+            )
+
+
+def _seal_row(kind: str, partition: int, segment: int) -> str:
+    return f"{kind}~{partition}~{segment:010d}"
+
+
 def _hint_row(kind: str, partition: int) -> str:
     return f"{kind}~{partition}"
 
@@ -196,4 +254,4 @@ def _within_bytes(rows: Sequence[CoveringRow]) -> Sequence[CoveringRow]:
     return rows
 
 
-__all__ = ["ROWS", "CoveringRow", "SegmentLog", "hinted_segment", "is_begun"]
+__all__ = ["ROWS", "SEALS", "CoveringRow", "Seal", "SegmentLog", "hinted_segment", "is_begun", "open_seals"]

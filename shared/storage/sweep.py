@@ -1,7 +1,8 @@
 """The sweep: finishes or undoes what a worker that died left behind. Safe to run twice, and beside workers that live.
 
-It looks at deletes that nobody works on, and at the open epochs of writers that have been silent for longer than any
-request can last. Everything it does can be done again.
+It looks at deletes that nobody works on, at seals of segments that nobody finished, and at the open epochs of writers
+that have been silent for longer than any request can last. All of them are written down before they begin, so what a
+sweep costs depends on what was left and not on the size of the store. Everything it does can be done again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from shared.storage.index import DELETING, DataPartition, Index
 from shared.storage.keys import STUDY_ROW, base36, instance_row, main_table, series_row, study_partition
 from shared.storage.partitions import Partitions
 from shared.storage.rows import FRAGMENTS_SUFFIX, METADATA_SUFFIX, state_of
+from shared.storage.segments import SegmentLog, open_seals
 from shared.storage.tables import ETAG, Entity, Tables, whole
 from shared.storage.writer import WRITERS
 
@@ -42,6 +44,7 @@ class Found:
         events_added: events that were missing in the feed.
         covers_added: covering rows that were missing.
         deletes_finished: deletes that were half done.
+        seals_finished: segments whose seal was half done, which have their filter now.
     """
 
     writers: int = 0
@@ -50,6 +53,7 @@ class Found:
     events_added: int = 0
     covers_added: int = 0
     deletes_finished: int = 0
+    seals_finished: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class Sweep:
             if job.heartbeat is not None and now - job.heartbeat >= silent and await self._claim(job):
                 await self._deletion.resume(job)
                 found.deletes_finished += 1
+        await self._finish_seals(now - silent, found)
         places = [DataPartition(number, name) for name, number in (await self._partitions.all()).items()]
         known = await self._writers()
         for writer in known.values():
@@ -93,6 +98,13 @@ class Sweep:
                 await self._sweep_writer(writer, places, now - orphan_age, found)
         await self._sweep_strangers(known.keys(), places, now - orphan_age, found)
         return found
+
+    async def _finish_seals(self, begun_before: datetime, found: Found) -> None:
+        """Seal again what somebody began to seal: that is the same work from its start, and writes the filter."""
+        async for seal in open_seals(self._tables):
+            if seal.begun <= begun_before:
+                log = SegmentLog(self._tables, seal.kind, seal.partition)
+                found.seals_finished += await log.seal(seal.segment)
 
     async def _claim(self, job: DeleteJob) -> bool:
         """Take a job over; False when another sweep was first."""

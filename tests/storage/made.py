@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
@@ -18,17 +19,16 @@ class WorkerDied(BaseException):
 DEFAULT = DataPartition(0, "Microsoft.Default")
 
 
-def level(**values: str) -> LevelValues:
-    return LevelValues(
-        answer={key: {"vr": "LO", "Value": [value]} for key, value in values.items()},
-        index={key: {"vr": "LO", "Value": [value]} for key, value in values.items()},
-        columns={key: value.lower() for key, value in values.items()},
-    )
+def level(tag: str, element: dict[str, Any], **columns: str) -> LevelValues:
+    """What an instance says about a level: one element, found by its columns."""
+    return LevelValues({tag: element}, {tag: element}, columns)
 
 
 def instance(
     study: str, series: str, sop: str, *, blob: str = "0/w/1/b", name: str = "A", modality: str = "CT"
 ) -> NewInstance:
+    patient: dict[str, Any] = {"vr": "LO", "Value": [name * 200]}
+    kind: dict[str, Any] = {"vr": "CS", "Value": [modality]}
     return NewInstance(
         study_uid=study,
         series_uid=series,
@@ -38,16 +38,10 @@ def instance(
         blob=blob,
         length_bytes=10,
         pixels=None,
-        metadata=orjson.dumps(
-            {"00080018": {"vr": "UI", "Value": [sop]}, "00100010": {"vr": "LO", "Value": [name * 200]}}
-        ),
+        metadata=orjson.dumps({"00080018": {"vr": "UI", "Value": [sop]}, "00080060": kind, "00100010": patient}),
         modality=modality,
-        study=level(PatientName=name),
-        series=LevelValues(
-            {"00080060": {"vr": "CS", "Value": [modality]}},
-            {"00080060": {"vr": "CS", "Value": [modality]}},
-            {"Modality": modality.lower()},
-        ),
+        study=level("00100010", patient, PatientName=name.lower()),
+        series=level("00080060", kind, Modality=modality.lower()),
         columns={},
     )
 

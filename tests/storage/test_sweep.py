@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 import pytest
 
+from shared.storage.conditions import one_of
+from shared.storage.filters import SegmentFilters
+from shared.storage.hits import Criteria
+from shared.storage.keys import SEGMENT_HEADER, segment_partition, segment_table
 from shared.storage.stores import open_stores
 from tests.storage.made import DEFAULT, WorkerDied, blob_names, rows, store
 from tests.support.storage import WatchedTransport, fresh_settings
@@ -152,6 +156,106 @@ async def test_a_sweep_beside_live_writers_finds_nothing_to_do(azurite):
         await storing
         assert all(one.blobs_deleted == one.events_added == one.covers_added == 0 for one in found)
         await whole(living)
+
+
+FULL = 3
+
+
+def full_after(stores, rows: int) -> None:
+    """Let the worker's segments of studies be full after so many rows."""
+    stores.index.log("log", DEFAULT)._rows = rows
+
+
+async def found_by_name(stores, name: str) -> set[str]:
+    hits = await stores.search.studies(DEFAULT, Criteria(study=(one_of("PatientName", [name]),)))
+    return {hit.study_uid for hit in hits}
+
+
+async def sealed_and_filtered(stores) -> tuple[bool, bool]:
+    """Whether the first segment of studies is sealed, and whether it has its filter."""
+    table, where = segment_table("log", 0), segment_partition(0, 0)
+    sealed = await stores._tables.get(table, where, SEGMENT_HEADER) is None
+    return sealed, await SegmentFilters(stores._tables).stored("log", 0, 0) is not None
+
+
+async def test_a_seal_cut_off_at_any_call_is_finished_and_its_filter_written(azurite):
+    seen = set()
+    for cut in range(40):
+        async with two_workers(azurite.connection_string) as (dying, transport, living):
+            full_after(dying, FULL)
+            for study in range(FULL - 1):
+                await store(dying, f"1.2.{study}", [f"1.2.{study}.1"], name=f"N{study}")
+            fault = transport.fault = DiesAfter(cut)
+            with suppress(WorkerDied):
+                await store(dying, "1.2.9", ["1.2.9.1"], name="Last")
+            left = await sealed_and_filtered(living)
+            transport.fault = dead
+            found = await living.sweep.run(AT_ONCE, AT_ONCE)
+            again = await living.sweep.run(AT_ONCE, AT_ONCE)
+            await whole(living)
+            assert again.seals_finished == 0, cut
+            after = await sealed_and_filtered(living)
+            assert after[0] == after[1] == (found.seals_finished > 0 or left == (True, True)), cut
+            seen.add((left, found.seals_finished))
+            if all(after):
+                passing = SegmentFilters(living._tables).passing
+                assert await passing("log", 0, [0], [one_of("PatientName", ["n1"])]) == [0]
+                assert await passing("log", 0, [0], [one_of("PatientName", ["nobody"])]) == []
+                await store(living, "1.2.10", ["1.2.10.1"], name="N1")
+                assert await found_by_name(living, "n1") == {"1.2.1", "1.2.10"}
+            if not fault.died:
+                # Died before the seal, in it before and after the header went, before its end; and lived.
+                not_begun, closed, filtered = (False, False), (True, False), (True, True)
+                assert {(not_begun, 0), (not_begun, 1), (closed, 1), (filtered, 1), (filtered, 0)} <= seen
+                return
+    pytest.fail("a store that seals takes more calls than were tried")
+
+
+async def test_a_seal_that_cannot_write_its_filter_is_left_to_the_sweep(azurite):
+    async with two_workers(azurite.connection_string) as (alive, transport, living):
+        full_after(alive, 1)
+        transport.fault = lambda request: "before" if "/filters" in request.url else None
+        await store(alive, "1.2.1", ["1.2.1.1"])
+        transport.fault = lambda _: None
+        report = await living.fsck()
+        assert (report.broken, report.counts["seals to finish"]) == ([], 1)
+        assert (await living.sweep.run()).seals_finished == 0  # its sealer may be at it
+        assert (await living.sweep.run(AT_ONCE)).seals_finished == 1
+        assert await sealed_and_filtered(living) == (True, True)
+        report = await living.fsck()
+        assert (report.broken, report.counts["seals to finish"], report.counts["filters"]) == ([], 0, 1)
+
+
+async def test_a_sweep_with_nothing_to_do_takes_as_many_calls_in_a_larger_store(azurite):
+    calls = []
+    for segments in (1, 6):
+        async with two_workers(azurite.connection_string) as (busy, transport, _):
+            full_after(busy, 2)
+            for study in range(2 * segments):
+                await store(busy, f"1.2.{study}", [f"1.2.{study}.1"])
+            await busy.writer.close()
+            await busy.sweep.run(AT_ONCE, AT_ONCE)
+            transport.forget()
+            assert (await busy.sweep.run(AT_ONCE, AT_ONCE)).seals_finished == 0
+            calls.append(list(transport.calls))
+            await whole(busy)
+    assert calls[0] == calls[1]
+
+
+@pytest.mark.parametrize("harm", ["lost", "hides a row"])
+async def test_a_check_sees_a_sealed_segment_without_a_true_filter(azurite, harm):
+    async with two_workers(azurite.connection_string) as (writing, _, living):
+        full_after(writing, 1)
+        await store(writing, "1.2.1", ["1.2.1.1"], name="Anna")
+        await whole(living)
+        if harm == "lost":
+            await living._tables.delete("filters", "log~0~0", "s0000000000")
+        else:
+            await living._tables.merge("filters", "log~0~0", "s0000000000", {"bits": bytes(8)})
+        (line,) = (await living.fsck()).broken
+    assert "segment 0" in line
+    assert ("no filter" if harm == "lost" else "hides") in line
+    assert "anna" not in line.lower()
 
 
 async def test_a_check_sees_what_is_broken(azurite):
