@@ -9,12 +9,30 @@ import pytest
 from shared.dev.azurite import Azurite
 from tests.support.azurite import running_azurite
 from tests.support.served import Service, started
+from tests.support.storage import handed_out
+from tests.support.whole import expect_whole
+
+WRITING_ROOMS = frozenset({"stow", "wado", "qido", "edits"})
+"""Suites that write by calling rooms. Hosts are checked when they end, and tests of storage check what they break."""
+
+HARMFUL = frozenset({"test_an_instance_whose_bytes_are_gone_is_not_found"})
+"""Tests of those suites that take bytes away behind the service's back, to see what it says then."""
 
 
 @pytest.fixture(scope="session")
 def azurite() -> Azurite:
     """The emulator, in memory; `connection_string` reaches it."""
     return running_azurite()
+
+
+@pytest.fixture(autouse=True)
+def whole_at_the_end(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test of a room did through it, the stores that it leaves are whole."""
+    before = len(handed_out())
+    yield
+    if request.path.parent.name in WRITING_ROOMS and request.node.originalname not in HARMFUL:
+        for account in handed_out()[before:]:
+            expect_whole(account)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pydicom.dataelem import DataElement, RawDataElement
@@ -13,7 +13,9 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from shared.dicom.elements import (
+    ITEM,
     PIXEL_KEYWORDS,
+    SEQUENCE_DELIMITER,
     SPECIFIC_CHARACTER_SET,
     UNDEFINED_LENGTH,
     is_bulk,
@@ -24,6 +26,19 @@ from shared.dicom.framing import NotDicom as NotDicom  # its name belongs to the
 from shared.dicom.nested import ENCAPSULATING_VRS, Item, SequenceReader
 from shared.dicom.stream import Part10Reader
 from shared.dicom.text import DEFAULT_ENCODINGS, python_encodings
+
+_EXTENDED_OFFSETS, _EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
+_EXTENDED_TABLES = frozenset({_EXTENDED_OFFSETS, _EXTENDED_LENGTHS})
+
+# Half a million frames by 64-bit offsets. Frames of objects with more are found without their tables.
+_MAX_TABLE_BYTES = 4 * 1024 * 1024
+
+# What one fragment counts among the kept bytes: what is noted of it, and what is made of that.
+_FRAGMENT_BYTES = 16
+
+_IMAGE_END = b"\xff\xd9"
+"""JPEG's and JPEG-LS's end of image, JPEG 2000's end of codestream. Writers leave padding behind it."""
+_END_BYTES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +52,10 @@ class PixelLocation:
         length_bytes: of the value; when encapsulated with all items and without the sequence delimiter.
         encapsulated: whether the value is fragments (PS3.5 §A.4).
         fragment_lengths: of each item's value in bytes, the first being the basic offset table; empty when native.
+        fragment_ends: of each fragment after that table, 1 when the end of an image is at its end (see `_IMAGE_END`).
+        basic_offsets: content of the basic offset table; empty when it is not worth reading.
+        extended_offsets: ExtendedOffsetTable (PS3.3 §C.7.6.3.1.8), empty when there is none.
+        extended_lengths: ExtendedOffsetTableLengths, empty when there is none.
     """
 
     keyword: str
@@ -45,6 +64,10 @@ class PixelLocation:
     length_bytes: int
     encapsulated: bool
     fragment_lengths: array[int]
+    fragment_ends: bytes = b""
+    basic_offsets: bytes = b""
+    extended_offsets: bytes = b""
+    extended_lengths: bytes = b""
 
 
 class KeptElement(NamedTuple):
@@ -95,6 +118,7 @@ class Part10Scanner(Part10Reader):
         self._kept = bytearray()
         self._elements: list[KeptElement] = []
         self._pixels: PixelLocation | None = None
+        self._tables = {tag: bytearray() for tag in _EXTENDED_TABLES}
 
     def feed(self, chunk: bytes | bytearray | memoryview) -> None:
         """Read on.
@@ -114,7 +138,7 @@ class Part10Scanner(Part10Reader):
         return ScannedFile(
             transfer_syntax=self.transfer_syntax,
             size_bytes=self._size_bytes,
-            pixels=self._pixels,
+            pixels=self._pixels_with_tables(),
             implicit=self._implicit,
             little=self._little,
             meta=tuple(self.meta),
@@ -140,6 +164,9 @@ class Part10Scanner(Part10Reader):
         self._at += size_bytes
         if length == UNDEFINED_LENGTH:
             yield from self._undefined(tag, vr)
+        elif tag in _EXTENDED_TABLES and length <= _MAX_TABLE_BYTES:
+            self._tables[tag].clear()
+            yield from self._move(length, self._tables[tag])
         elif is_bulk(tag, vr, length):
             if tag in PIXEL_KEYWORDS:
                 self._pixels = self._native_pixels(tag, vr or settled_vr(tag, vr, length), length)
@@ -158,12 +185,49 @@ class Part10Scanner(Part10Reader):
             yield from self._sequence(self._kept)
             self._elements.append(KeptElement(tag, "SQ", start, len(self._kept), True))
             return
-        lengths = array("I")
+        lengths, ends, offsets = array("I"), bytearray(), bytearray()
         offset_bytes = self._position()
-        yield from self._fragments(lengths)
+        yield from self._fragments(lengths, ends, offsets)
         if tag in PIXEL_KEYWORDS:
             length_bytes = sum(lengths) + 8 * len(lengths)
-            self._pixels = PixelLocation(PIXEL_KEYWORDS[tag], vr or "OB", offset_bytes, length_bytes, True, lengths)
+            self._pixels = PixelLocation(
+                PIXEL_KEYWORDS[tag], vr or "OB", offset_bytes, length_bytes, True, lengths, bytes(ends), bytes(offsets)
+            )
+
+    def _fragments(self, lengths: array[int], ends: bytearray, offsets: bytearray) -> Iterator[None]:
+        """Pass over an encapsulated value: items of defined length up to the sequence delimiter (PS3.5 §A.4).
+
+        Args:
+            lengths: takes the length of each item.
+            ends: takes 1 for each fragment that ends an image, 0 for others.
+            offsets: takes the basic offset table, the first item.
+        """
+        while True:
+            yield from self._need(8)
+            tag, length = self._item_header()
+            self._at += 8
+            if tag == SEQUENCE_DELIMITER:
+                return
+            if tag != ITEM or length == UNDEFINED_LENGTH:
+                raise NotDicom("The fragments of an encapsulated value are broken.")
+            self._charge(_FRAGMENT_BYTES)
+            lengths.append(length)
+            if len(lengths) == 1:
+                yield from self._move(length, offsets if length <= _MAX_TABLE_BYTES else None)
+                continue
+            end_bytes = min(length, _END_BYTES)
+            if len(self._buffer) - self._at < length:
+                yield from self._move(length - end_bytes, None)
+                yield from self._need(end_bytes)
+                length = end_bytes
+            self._at += length
+            ends.append(_IMAGE_END in self._buffer[self._at - end_bytes : self._at])
+
+    def _pixels_with_tables(self) -> PixelLocation | None:
+        if self._pixels is None or not self._pixels.encapsulated:
+            return self._pixels
+        offsets, lengths = (bytes(self._tables[tag]) for tag in (_EXTENDED_OFFSETS, _EXTENDED_LENGTHS))
+        return replace(self._pixels, extended_offsets=offsets, extended_lengths=lengths)
 
     def _native_pixels(self, tag: int, vr: str, length: int) -> PixelLocation:
         native_vr = vr if len(vr) == 2 else "OW"

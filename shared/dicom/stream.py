@@ -7,7 +7,6 @@ the class that builds on it. It never holds more than what that class keeps, and
 from __future__ import annotations
 
 import zlib
-from array import array
 from collections.abc import Iterator
 
 from shared.dicom.elements import (
@@ -258,21 +257,6 @@ class Part10Reader:
     def _element(self, header: Header) -> Iterator[None]:
         """Called at the header of each top-level element; must pass over all of it."""
         raise NotImplementedError
-
-    def _fragments(self, lengths: array[int] | None) -> Iterator[None]:
-        """Pass over an encapsulated value: items of defined length up to the sequence delimiter (PS3.5 §A.4)."""
-        while True:
-            yield from self._need(8)
-            tag, length = self._item_header()
-            self._at += 8
-            if tag == SEQUENCE_DELIMITER:
-                return
-            if tag != ITEM or length == UNDEFINED_LENGTH:
-                raise NotDicom("The fragments of an encapsulated value are broken.")
-            if lengths is not None:
-                self._charge(lengths.itemsize)
-                lengths.append(length)
-            yield from self._move(length, None)
 
     def _item_header(self) -> tuple[int, int]:
         """Tag and length of an item or a delimiter, which have no VR in any syntax (PS3.5 §7.5)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from struct import pack
 
@@ -68,6 +68,24 @@ class _Context:
 _TELLING = frozenset({PIXEL_REPRESENTATION, BITS_ALLOCATED, LUT_DESCRIPTOR})
 
 
+def file_meta(preamble: bytes, meta: Iterable[tuple[int, str, bytes]], transfer_syntax: str) -> bytes:
+    """The begin of a file (PS3.10 §7.1) as another one had it, but for its transfer syntax.
+
+    Args:
+        preamble: its 128 bytes.
+        meta: elements of the file meta information as (tag, VR, value).
+        transfer_syntax: UID of the new one.
+    """
+    elements = {tag: (vr, value) for tag, vr, value in meta}
+    elements.pop(_META_GROUP_LENGTH, None)
+    uid = transfer_syntax.encode()
+    elements[_TRANSFER_SYNTAX_UID] = ("UI", uid + b"\0" * (len(uid) % 2))
+    body = bytearray()
+    for tag, (vr, value) in sorted(elements.items()):
+        body += _header_bytes(tag, vr, len(value)) + value
+    return preamble + b"DICM" + _header_bytes(_META_GROUP_LENGTH, "UL", 4) + pack("<L", len(body)) + bytes(body)
+
+
 class ExplicitLittleWriter(Part10Reader):
     """Re-encodes a Part 10 file that is fed in chunks; what it holds does not grow with the pixel data.
 
@@ -118,13 +136,7 @@ class ExplicitLittleWriter(Part10Reader):
         return super()._declared_syntax() or self._source_syntax
 
     def _begin(self) -> Iterator[None]:
-        meta = {tag: (vr, value) for tag, vr, value in self.meta}
-        meta.pop(_META_GROUP_LENGTH, None)
-        meta[_TRANSFER_SYNTAX_UID] = ("UI", EXPLICIT_LITTLE.encode() + b"\0")
-        body = bytearray()
-        for tag, (vr, value) in sorted(meta.items()):
-            body += _header_bytes(tag, vr, len(value)) + value
-        self._out += self.preamble + b"DICM" + _header_bytes(_META_GROUP_LENGTH, "UL", 4) + pack("<L", len(body)) + body
+        self._out += file_meta(self.preamble, self.meta, EXPLICIT_LITTLE)
         return iter(())
 
     def _element(self, header: Header) -> Iterator[None]:

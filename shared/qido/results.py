@@ -123,7 +123,8 @@ def _computed(hit: Hit, chosen: Wanted, counts: Counts) -> Members:
         members[f"{MODALITIES:08X}"] = {"vr": "CS", "Value": hit.study.modalities}
     for tag, place in (
         (STUDY_INSTANCES, (hit.study_uid, "")),
-        (SERIES_INSTANCES, (hit.study_uid, hit.series_uid)),
+        # Of a study there is no such number; without this line its own would be given.
+        *([(SERIES_INSTANCES, (hit.study_uid, hit.series_uid))] if hit.series_uid else ()),
     ):
         if tag in chosen.tags and place in counts:
             members[f"{tag:08X}"] = {"vr": "IS", "Value": [counts[place]]}

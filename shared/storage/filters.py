@@ -1,4 +1,4 @@
-"""Filters of sealed segments: which segments a search need not read.
+"""Filters of sealed segments, and of full blocks of the change feed: what a search need not read.
 
 A filter is a Bloom filter over the values of a segment's rows, and the first and last study date among them. It is a
 row of its own, written once by whoever seals the segment or by the sweep when that one died, and 64 of them are one
@@ -50,10 +50,10 @@ class SegmentFilter:
     last_day: str
 
     @classmethod
-    def of(cls, rows: Sequence[Mapping[str, Any]]) -> SegmentFilter:
-        """The filter over some rows."""
+    def of(cls, rows: Sequence[Mapping[str, Any]], bits_a_clue: int = _BITS_A_CLUE) -> SegmentFilter:
+        """The filter over some rows; with more bits a clue it is wrong less often."""
         clues = {clue for row in rows for clue in _clues_of(row)}
-        bits = bytearray(max(8, min(len(clues) * _BITS_A_CLUE // 8, _MOST_BYTES)))
+        bits = bytearray(max(8, min(len(clues) * bits_a_clue // 8, _MOST_BYTES)))
         for clue in clues:
             for place in _places(_hashes(clue), len(bits) * 8):
                 bits[place >> 3] |= 1 << (place & 7)
@@ -98,10 +98,16 @@ class _Block:
 
 
 class SegmentFilters:
-    """The filters of all logs, seen from one worker, which reads those it needs and keeps the last ones."""
+    """The filters of all logs, seen from one worker, which reads those it needs and keeps the last ones.
 
-    def __init__(self, tables: Tables) -> None:
+    Args:
+        tables: where they are.
+        blocks_kept: how many blocks of them are kept.
+    """
+
+    def __init__(self, tables: Tables, blocks_kept: int = _BLOCKS_KEPT) -> None:
         self._tables = tables
+        self._blocks_kept = blocks_kept
         self._blocks: OrderedDict[str, _Block] = OrderedDict()
 
     async def build(self, kind: str, partition: int, segment: int) -> None:
@@ -113,9 +119,16 @@ class SegmentFilters:
                 {name: value for name, value in row.items() if name.startswith(SEARCH_COLUMN) or name == MODALITIES}
                 for row in page
             ]
-        built = await asyncio.to_thread(SegmentFilter.of, rows)
+        await self.write(kind, partition, segment, await asyncio.to_thread(SegmentFilter.of, rows))
+
+    async def write(self, kind: str, partition: int, segment: int, built: SegmentFilter) -> None:
+        """Write a filter over all rows that the segment will ever have."""
         entity = {"bits": built.bits, "first": built.first_day, "last": built.last_day, "schema": SCHEMA}
-        await self._tables.put(TABLE, _partition(kind, partition, segment // BLOCK), _row(segment), entity)
+        name = _partition(kind, partition, segment // BLOCK)
+        await self._tables.put(TABLE, name, _row(segment), entity)
+        kept = self._blocks.get(name)
+        if kept is not None:
+            self._blocks[name] = _Block({**kept.filters, segment: built}, kept.read_at)
 
     async def stored(self, kind: str, partition: int, segment: int) -> SegmentFilter | None:
         """The filter of one segment as it is stored now; None when it has none."""
@@ -129,10 +142,18 @@ class SegmentFilters:
         question = _Question.of(conditions)
         if not question.clues and not question.days:
             return list(segments)
+        known = await self._known(kind, partition, segments)
+        return [segment for segment in segments if segment not in known or question.may_be_in(known[segment])]
+
+    async def unknown(self, kind: str, partition: int, segments: Sequence[int]) -> list[int]:
+        """Those of the segments that have no filter, as far as this worker has heard."""
+        known = await self._known(kind, partition, segments)
+        return [segment for segment in segments if segment not in known]
+
+    async def _known(self, kind: str, partition: int, segments: Sequence[int]) -> dict[int, SegmentFilter]:
         blocks = {segment // BLOCK for segment in segments}
         read = await asyncio.gather(*(self._block(kind, partition, block, segments) for block in blocks))
-        known = {segment: one for block in read for segment, one in block.filters.items()}
-        return [segment for segment in segments if segment not in known or question.may_be_in(known[segment])]
+        return {segment: one for block in read for segment, one in block.filters.items()}
 
     async def _block(self, kind: str, partition: int, block: int, wanted: Sequence[int]) -> _Block:
         name = _partition(kind, partition, block)
@@ -148,7 +169,7 @@ class SegmentFilters:
                 found[int(row["RowKey"][1:])] = _filter_of(row)
         fresh = self._blocks[name] = _Block(found, time.monotonic())
         self._blocks.move_to_end(name)
-        if len(self._blocks) > _BLOCKS_KEPT:
+        if len(self._blocks) > self._blocks_kept:
             self._blocks.popitem(last=False)
         return fresh
 

@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from shared.storage import whereabouts
 from shared.storage.blobs import Blobs
 from shared.storage.deletejobs import JOBS
+from shared.storage.feed import BLOCK
 from shared.storage.filters import SegmentFilters
 from shared.storage.keys import SEGMENT_BEGUN, SEGMENT_HEADER, SHARDS, STUDY_GUARD, STUDY_ROW, series_guard
 from shared.storage.rows import blobs_of, covering_row_key, state_of
@@ -174,6 +176,7 @@ def _segment_faults(kind: str, begun: dict[str, set[int]], headed: dict[str, set
 
 async def _check_feed(tables: Tables, seen: _Seen, report: Report) -> None:
     """Numbers without gaps, times in order, ids once; what is stored was created and not deleted since."""
+    filters = SegmentFilters(tables)
     number, time = 0, ""
     ids: set[str] = set()
     alive: dict[tuple[str, str, str, str], str] = {}
@@ -193,6 +196,7 @@ async def _check_feed(tables: Tables, seen: _Seen, report: Report) -> None:
                 report.broken.append(f"feed: event {number} is there twice")
             ids.add(row["eventId"])
             _follow(row, number, alive, report)
+        await _check_feed_filter(filters, block, rows, report)
     report.counts["events"] = number
     stored = set(seen.events)
     report.broken += [f"{seen.events[one][1]}: no event for {seen.events[one][3]}" for one in stored - ids]
@@ -201,6 +205,17 @@ async def _check_feed(tables: Tables, seen: _Seen, report: Report) -> None:
     report.broken += [
         f"feed: event {one} was deleted, and its instance is there" for one in sorted(stored & ids - living)
     ]
+
+
+async def _check_feed_filter(filters: SegmentFilters, block: int, rows: list[Entity], report: Report) -> None:
+    """A filter of a block of the feed hides none of its events; only full blocks have one."""
+    known = await filters.stored(whereabouts.KIND, 0, block)
+    if known is not None:
+        report.counts["filters"] += 1
+        hidden = [row["RowKey"] for row in rows if known.hides(whereabouts.clued(row))]
+        report.broken += [f"feed: the filter of block {block} hides event {key}" for key in hidden]
+        if len(rows) < BLOCK:
+            report.broken.append(f"feed: block {block} has a filter and is not full")
 
 
 def _follow(row: Entity, number: int, alive: dict[tuple[str, str, str, str], str], report: Report) -> None:

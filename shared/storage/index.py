@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from shared.errors import StoreUnavailable
 from shared.storage.batching import jittered_pause
 from shared.storage.blobs import Blobs
-from shared.storage.errors import OutcomeUnknown, TransactionFailed
+from shared.storage.errors import OutcomeUnknown, StorageFailed, TransactionFailed
 from shared.storage.feed import Action, Event, Feed
 from shared.storage.keys import (
     STUDY_GUARD,
@@ -30,12 +32,12 @@ from shared.storage.keys import (
     ulid,
     version_number,
 )
+from shared.storage.pixelrows import FRAMES_SUFFIX, starts_blob
 from shared.storage.rows import (
-    FRAGMENTS_SUFFIX,
     METADATA_SUFFIX,
-    PROPERTY_BYTES,
     LevelState,
     NewInstance,
+    covering_places,
     covering_row,
     covering_row_key,
     dictionary_of,
@@ -53,6 +55,7 @@ from shared.storage.writer import Writer
 
 _TRIES = 20
 _DELETE_TRIES = 100
+_SETTLED_KEPT = 4096
 
 # A study or series row with this property is going away; its value is the delete's id.
 DELETING = "deleting"
@@ -80,8 +83,8 @@ class _Plan:
 
     writes: list[Write]
     events: list[Event]
-    studies: list[tuple[LevelState, LevelState | None]]
-    series: list[tuple[str, LevelState, LevelState | None]]
+    studies: list[LevelState]
+    series: list[tuple[str, LevelState]]
     first_instance: int
 
 
@@ -94,6 +97,8 @@ class Index:
         self._feed = feed
         self._writer = writer
         self._logs: dict[tuple[str, int], SegmentLog] = {}
+        # Order keys of the states whose covering rows this worker has brought into order.
+        self._settled: OrderedDict[tuple[str | int, ...], str] = OrderedDict()
 
     async def study(self, partition: DataPartition, study_uid: str) -> Entity | None:
         """The row of a study."""
@@ -165,45 +170,52 @@ class Index:
             await jittered_pause(attempt)
         else:
             raise StoreUnavailable
+        await self._drop_beside([instance for instance in instances if not stored[instance.sop_instance_uid]])
         return [stored[instance.sop_instance_uid] for instance in instances]
 
     async def _follow_up(self, partition: DataPartition, study_uid: str, plan: _Plan) -> None:
         await asyncio.gather(
             self._feed.append(plan.events),
-            *(self.cover(partition, "log", STUDY_ROW, now, before, study_uid) for now, before in plan.studies),
+            *(self.cover(partition, "log", STUDY_ROW, now, study_uid) for now in plan.studies),
             *(
-                self.cover(partition, "ser", series_row(series_uid), now, before, study_uid, series_uid)
-                for series_uid, now, before in plan.series
+                self.cover(partition, "ser", series_row(series_uid), now, study_uid, series_uid)
+                for series_uid, now in plan.series
             ),
         )
 
     async def cover(
-        self,
-        partition: DataPartition,
-        kind: Literal["log", "ser"],
-        row: str,
-        now: LevelState,
-        before: LevelState | None,
-        *uids: str,
+        self, partition: DataPartition, kind: Literal["log", "ser"], row: str, now: LevelState, *uids: str
     ) -> None:
-        """Append a state's covering row, take the one before away; mend the pointer when the segment was full."""
+        """Append a state's covering row, take those before it away; mend the pointer when the segment was full."""
         log = self.log(kind, partition)
         covering = covering_row(now, *uids)
         (segment,) = await log.append([covering])
-        if before is not None:
-            # Not at the same time: between the two a search would find neither.
-            await log.remove(before.segment, covering_row_key(before.order, *uids))
-        if segment == now.segment:
-            return
-        table, where = main_table(uids[0]), study_partition(partition.number, uids[0])
-        for _ in range(_TRIES):
-            current = await self._tables.get(table, where, row, ("order",))
-            if current is None or current["order"] != now.order:
-                # Somebody has written a newer one, or deleted it all, and looked for this row in the wrong segment.
-                await log.remove(segment, covering.row)
-                return
-            if await self._tables.merge(table, where, row, {"segment": segment}, current[ETAG]):
-                return
+        # Not at the same time: between the two a search would find neither.
+        await self.clear(partition, kind, now)
+        if segment != now.segment:
+            table, where = main_table(uids[0]), study_partition(partition.number, uids[0])
+            for _ in range(_TRIES):
+                current = await self._tables.get(table, where, row, ("order",))
+                if current is None or current["order"] != now.order:
+                    # Somebody has written a newer one, or deleted it all, and looked for this row elsewhere.
+                    await log.remove(segment, covering.row)
+                    return
+                if await self._tables.merge(table, where, row, {"segment": segment}, current[ETAG]):
+                    break
+        self._settled[kind, partition.number, *uids] = now.order
+        if len(self._settled) > _SETTLED_KEPT:
+            self._settled.popitem(last=False)
+
+    async def clear(self, partition: DataPartition, kind: Literal["log", "ser"], state: LevelState) -> None:
+        """Take the covering rows of the states before this one away."""
+        log = self.log(kind, partition)
+        places = covering_places(state.before)
+        # Whoever stored the state before this one may be late with its row; nobody is that late with an older one.
+        await asyncio.gather(*(log.remove(*one) for one in places[:1]), *(log.drop(*one) for one in places[1:]))
+
+    def settled(self, partition: DataPartition, kind: Literal["log", "ser"], state: LevelState, *uids: str) -> bool:
+        """Whether this worker has brought the covering rows of a state into order itself."""
+        return self._settled.get((kind, partition.number, *uids)) == state.order
 
     async def _plan(self, partition: DataPartition, instances: Sequence[NewInstance], seen: Snapshot) -> _Plan:
         version = version_number(
@@ -216,7 +228,9 @@ class Index:
         for instance in instances:
             after = after.with_values(instance.study, instance.modality)
         after = replace(after, newest=_row_of(instances[-1]))
-        write, after = _level_write(STUDY_ROW, before, after, version, await study_log.current(), study_uid)
+        settled = before is not None and self.settled(partition, "log", before, study_uid)
+        segment = await study_log.current()
+        write, after = _level_write(STUDY_ROW, before, after, version, segment, study_uid, settled=settled)
         plan = _Plan([write], [], [], [], 1)
         if before is None:
             plan.writes.append(Write("insert", STUDY_GUARD))
@@ -224,7 +238,7 @@ class Index:
             # A new series in a study that is being deleted would outlive it.
             plan.writes.append(Write("merge", STUDY_GUARD))
         if before is None or after.order != before.order:
-            plan.studies.append((after, before))
+            plan.studies.append(after)
         dictionaries: dict[str, bytes] = {}
         for series_uid in distinct(instance.series_uid for instance in instances):
             members = [instance for instance in instances if instance.series_uid == series_uid]
@@ -234,9 +248,10 @@ class Index:
             for instance in members:
                 after = after.with_values(instance.series)
             after = replace(after, newest=_row_of(members[-1]))
-            write, after = _level_write(
-                series_row(series_uid), before, after, version, await series_log.current(), study_uid, series_uid
-            )
+            settled = before is not None and self.settled(partition, "ser", before, study_uid, series_uid)
+            segment = await series_log.current()
+            key = series_row(series_uid)
+            write, after = _level_write(key, before, after, version, segment, study_uid, series_uid, settled=settled)
             if row is None:
                 dictionaries[series_uid] = dictionary_of(members[0].metadata)
                 write = replace(
@@ -245,7 +260,7 @@ class Index:
             else:
                 dictionaries[series_uid] = zlib.decompress(binary(row, "dictionary"))
             if before is None or after.order != before.order:
-                plan.series.append((series_uid, after, before))
+                plan.series.append((series_uid, after))
             plan.writes.extend([write, Write("insert" if row is None else "merge", series_guard(series_uid))])
         first = len(plan.writes)
         for instance in instances:
@@ -269,10 +284,10 @@ class Index:
         seen = await self._read(partition, study_uid, instances)
         plan = _Plan([], events, [], [], 0)
         if seen.study and not await self.covered(partition, "log", state_of(seen.study), study_uid):
-            plan.studies.append((state_of(seen.study), None))
+            plan.studies.append(state_of(seen.study))
         for uid, series in seen.series.items():
             if series and not await self.covered(partition, "ser", state_of(series), study_uid, uid):
-                plan.series.append((uid, state_of(series), None))
+                plan.series.append((uid, state_of(series)))
         return plan
 
     async def covered(
@@ -286,8 +301,15 @@ class Index:
         """Write what is too long for a row into blobs beside the instance's."""
         if not fits_row(packed):
             await self._blobs.put(instance.blob + METADATA_SUFFIX, packed)
-        if instance.pixels is not None and len(instance.pixels.fragments) > PROPERTY_BYTES:
-            await self._blobs.put(instance.blob + FRAGMENTS_SUFFIX, instance.pixels.fragments)
+        if instance.pixels is not None and instance.pixels.beside:
+            await self._blobs.put(instance.blob + FRAMES_SUFFIX, starts_blob(instance.pixels.starts))
+
+    async def _drop_beside(self, instances: Sequence[NewInstance]) -> None:
+        """Take away what was written beside instances that turned out to be stored already."""
+        names = [one.blob + FRAMES_SUFFIX for one in instances if one.pixels is not None and one.pixels.beside]
+        names += [one.blob + METADATA_SUFFIX for one in instances if not fits_row(one.metadata)]
+        with suppress(StoreUnavailable, StorageFailed):  # others of the request are stored, whatever becomes of these
+            await self._blobs.delete_all(names)
 
     async def _read(self, partition: DataPartition, study_uid: str, instances: Sequence[NewInstance]) -> Snapshot:
         uids = distinct(instance.series_uid for instance in instances)
@@ -339,7 +361,7 @@ def _being_deleted(seen: Snapshot) -> bool:
 
 
 def _level_write(
-    row: str, before: LevelState | None, after: LevelState, version: int, segment: int, *uids: str
+    row: str, before: LevelState | None, after: LevelState, version: int, segment: int, *uids: str, settled: bool
 ) -> tuple[Write, LevelState]:
     """How a study or series row changes, and its state then."""
     if before is not None and after.says_the_same(before):
@@ -347,7 +369,7 @@ def _level_write(
     if before is None:
         after = replace(after, order=ulid(), segment=segment)
         return Write("insert", row, state_entity(after, version)), after
-    after = following(before, after, ulid(before.order), segment, *uids)
+    after = following(before, after, ulid(before.order), segment, *uids, settled=settled)
     return Write("merge", row, state_entity(after, version), before.etag), after
 
 

@@ -16,7 +16,8 @@ from shared.storage.keys import STUDY_ROW, instance_row, main_table, series_rang
 from shared.storage.rows import METADATA_COLUMNS, METADATA_SUFFIX, packed_of, unpacked_metadata
 from shared.storage.tables import Entity, Tables, between, binary, quoted, whole
 
-_PLACE = ("RowKey", "blob", "offset", "length", "syntax", "version", DELETING)
+PLACE = ("RowKey", "blob", "offset", "length", "syntax", "version", DELETING)
+"""Columns that say where an instance is."""
 _METADATA = ("RowKey", "blob", "dictionary", "version", DELETING, *METADATA_COLUMNS)
 _DICTIONARIES = 256
 
@@ -74,17 +75,17 @@ class Instances:
         Raises:
             NotFound: it is not stored.
         """
-        row = await self._row(partition, study_uid, instance_row(series_uid, sop_instance_uid), _PLACE)
+        row = await self._row(partition, study_uid, instance_row(series_uid, sop_instance_uid), PLACE)
         if row is None:
             raise NotFound("The instance is not stored here.")
-        return _stored(row)
+        return stored_instance(row)
 
     async def pages(
         self, partition: DataPartition, study_uid: str, series_uid: str | None = None
     ) -> AsyncIterator[list[StoredInstance]]:
         """The instances of a study or of one of its series, up to 1,000 at a time. Nothing for an unknown one."""
-        async for page in self._pages(partition, study_uid, series_uid, _PLACE):
-            instances = [_stored(row) for row in page if "blob" in row]
+        async for page in self._pages(partition, study_uid, series_uid, PLACE):
+            instances = [stored_instance(row) for row in page if "blob" in row]
             if instances:
                 yield instances
 
@@ -203,7 +204,8 @@ class Instances:
         return await self._tables.get(main_table(study_uid), where, row, columns)
 
 
-def _stored(row: Entity) -> StoredInstance:
+def stored_instance(row: Entity) -> StoredInstance:
+    """The instance that a row with the columns of `PLACE` describes."""
     series_uid, _, sop_instance_uid = row.get("RowKey", "!").partition("!")
     return StoredInstance(
         series_uid=series_uid,

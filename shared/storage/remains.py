@@ -27,7 +27,7 @@ from shared.storage.keys import (
     ulid,
     version_number,
 )
-from shared.storage.rows import LevelState, covering_row_key, following, state_entity, state_of
+from shared.storage.rows import LevelState, covering_places, covering_row_key, following, state_entity, state_of
 from shared.storage.tables import ETAG, Entity, Tables, Write, between, binary, quoted, whole
 
 _ANSWER_KEYS = {level: frozenset(f"{tag:08X}" for tag in all_return_set(level)) for level in Level}
@@ -66,7 +66,7 @@ class Remains:
         if not rest:
             writes, covers = await self.without(job, study, {job.series_uid}, victim)
             state = state_of(series)
-            covers.stale.append(("ser", state.segment, covering_row_key(state.order, job.study_uid, job.series_uid)))
+            covers.stale.extend(self._all_covers(job, "ser", state, job.study_uid, job.series_uid))
             writes += [
                 Write("delete", series_row(job.series_uid), etag=series[ETAG]),
                 Write("delete", series_guard(job.series_uid)),
@@ -90,7 +90,7 @@ class Remains:
         before = state_of(study)
         others = [row for row in await self.series_rows(job) if series_of(row["RowKey"]) not in series_uids]
         if not others:
-            covers.stale.append(("log", before.segment, covering_row_key(before.order, job.study_uid)))
+            covers.stale.extend(self._all_covers(job, "log", before, job.study_uid))
             return [Write("delete", STUDY_ROW, etag=study[ETAG]), Write("delete", STUDY_GUARD)], covers
         after = replace(before, modalities=frozenset(filter(None, map(_modality, others))))
         if before.newest == victim or series_of(before.newest) in series_uids:
@@ -114,13 +114,19 @@ class Remains:
         if after.says_the_same(before):
             return Write("merge", row_key, {"version": version, "newest": after.newest}, row[ETAG])
         segment = await self._index.log(kind, job.partition).current()
-        after = following(before, after, ulid(before.order), segment, *uids)
+        settled = self._index.settled(job.partition, kind, before, *uids)
+        after = following(before, after, ulid(before.order), segment, *uids, settled=settled)
         covers.stale.append((kind, before.segment, covering_row_key(before.order, *uids)))
         covers.fresh.append((kind, row_key, after, uids))
         entity = state_entity(after, version)
         if "dictionary" in row:
             entity["dictionary"] = binary(row, "dictionary")
         return Write("replace", row_key, entity, row[ETAG])
+
+    def _all_covers(self, job: DeleteJob, kind: Kind, state: LevelState, *uids: str) -> list[tuple[Kind, int, str]]:
+        """Where the covering row of a state is, and those of the states before it may still be."""
+        older = () if self._index.settled(job.partition, kind, state, *uids) else covering_places(state.before)
+        return [(kind, *place) for place in ((state.segment, covering_row_key(state.order, *uids)), *older)]
 
     async def _newest_of(self, job: DeleteJob, series: Sequence[Entity], victim: str | None) -> str:
         """Row of the instance that was stored last among some series, one instance left out."""
@@ -146,13 +152,14 @@ class Remains:
     async def apply(self, job: DeleteJob, covers: Covers) -> None:
         """Make the covering rows say what the rows say."""
         for kind, row_key, state, uids in covers.fresh:
-            await self._index.cover(job.partition, kind, row_key, state, None, *uids)
+            await self._index.cover(job.partition, kind, row_key, state, *uids)
         for kind, segment, row in covers.stale:
             await self._index.log(kind, job.partition).remove(segment, row)
 
     async def uncover(self, job: DeleteJob, kind: Kind, state: LevelState, *uids: str) -> None:
-        """Take the covering row of a state away."""
-        await self._index.log(kind, job.partition).remove(state.segment, covering_row_key(state.order, *uids))
+        """Take the covering row of a state away, and those of the states before it."""
+        for _, segment, row in self._all_covers(job, kind, state, *uids):
+            await self._index.log(kind, job.partition).remove(segment, row)
 
     async def mend_covers(self, job: DeleteJob) -> None:
         """After a crash: take covering rows away that are stale now, and add those that are missing."""
@@ -170,7 +177,7 @@ class Remains:
                 await self._index.log(_kind(kind), job.partition).remove(segment, row)
         for kind, row_key, state, names in current.values():
             if not await self._index.covered(job.partition, kind, state, *names):
-                await self._index.cover(job.partition, kind, row_key, state, None, *names)
+                await self._index.cover(job.partition, kind, row_key, state, *names)
 
     async def series_rows(self, job: DeleteJob) -> list[Entity]:
         """Rows of all series of the study."""

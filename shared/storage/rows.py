@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from shared.storage.keys import SCHEMA, SEARCH_COLUMN, inverted, modality_column
+from shared.storage.pixelrows import FRAMES_SUFFIX, PixelColumns, pixel_entity
 from shared.storage.segments import CoveringRow
 from shared.storage.tables import Entity, binary, whole
 
@@ -21,8 +22,9 @@ PROPERTY_BYTES = 60_000
 METADATA_PROPERTIES = 9
 METADATA_SUFFIX = ".meta"
 """Of the blob with metadata that is too long for a row."""
-FRAGMENTS_SUFFIX = ".frag"
-"""Of the blob with fragment lengths that are too long for a row."""
+BESIDE_SUFFIXES = (METADATA_SUFFIX, FRAMES_SUFFIX, ".frag")
+"""Of all blobs that stand beside an instance's. The last is one that older rows may have; nobody reads it."""
+_BEFORE_KEPT = 8
 _DICTIONARY_BYTES = 32 * 1024  # zlib looks back this far and no farther
 
 
@@ -39,23 +41,6 @@ class LevelValues:
     answer: Mapping[str, Any]
     index: Mapping[str, Any]
     columns: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class PixelColumns:
-    """Where the pixel data of an instance is.
-
-    Attributes:
-        offset_bytes: of the value, from the start of the instance.
-        length_bytes: of the value.
-        encapsulated: whether it is a sequence of fragments.
-        fragments: lengths of the items, the basic offset table first: zlib over little-endian 32-bit numbers.
-    """
-
-    offset_bytes: int
-    length_bytes: int
-    encapsulated: bool
-    fragments: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +89,8 @@ class LevelState:
         modalities: of a study: the modalities of its series.
         order: order key; larger is newer.
         segment: segment with its covering row.
-        before: where the covering row before this state's was, `segment~row`; empty when there was none.
+        before: where covering rows of the states before were, `segment~row`, the nearest first. They go when this
+            state's is there; those of states that nobody is known to have finished are carried along until then.
         newest: row of the instance that was stored last, whose attributes `answer` has.
         etag: of the row as it was read; empty for a new one.
     """
@@ -115,7 +101,7 @@ class LevelState:
     modalities: frozenset[str] = frozenset()
     order: str = ""
     segment: int = 0
-    before: str = ""
+    before: tuple[str, ...] = ()
     newest: str = ""
     etag: str = ""
 
@@ -150,7 +136,7 @@ def state_of(row: Entity) -> LevelState:
         modalities=frozenset(filter(None, row.get("modalities", "").split("\\"))),
         order=row["order"],
         segment=whole(row, "segment"),
-        before=row.get("before", ""),
+        before=tuple(row.get("before", "").split()),
         newest=row.get("newest", ""),
         etag=row["odata.etag"],
     )
@@ -162,7 +148,7 @@ def state_entity(state: LevelState, version: int) -> dict[str, Any]:
         **_searchable(state),
         "order": state.order,
         "segment": state.segment,
-        "before": state.before,
+        "before": " ".join(state.before),
         "newest": state.newest,
         "version": version,
         "schema": SCHEMA,
@@ -181,10 +167,26 @@ def covering_row_key(order: str, *uids: str) -> str:
     return "~".join((inverted(order), *uids))
 
 
-def following(before: LevelState, after: LevelState, order: str, segment: int, *uids: str) -> LevelState:
-    """A state that replaces another one: with a place of its own, and the word where the other's covering row was."""
-    place = f"{before.segment}~{covering_row_key(before.order, *uids)}" if before.order else ""
-    return replace(after, order=order, segment=segment, before=place)
+def following(before: LevelState, after: LevelState, order: str, segment: int, *uids: str, settled: bool) -> LevelState:
+    """A state that replaces another one: with a place of its own, and the word where older covering rows may be.
+
+    Args:
+        before: the state that is replaced.
+        after: the new one.
+        order: its order key.
+        segment: the segment its covering row will probably be in.
+        uids: study UID, or study and series UID.
+        settled: whether the replaced state's covering row is known to be the only one.
+    """
+    place = (f"{before.segment}~{covering_row_key(before.order, *uids)}",) if before.order else ()
+    older = () if settled else before.before
+    return replace(after, order=order, segment=segment, before=(place + older)[:_BEFORE_KEPT])
+
+
+def covering_places(places: Iterable[str]) -> list[tuple[int, str]]:
+    """Segments and row keys of places as a state has them."""
+    parted = [place.partition("~") for place in places]
+    return [(int(segment), row) for segment, _, row in parted]
 
 
 def dictionary_of(metadata: bytes) -> bytes:
@@ -228,13 +230,9 @@ def instance_entity(instance: NewInstance, packed: bytes, version: int, event_id
     for place, start in enumerate(range(0, len(packed), PROPERTY_BYTES)):
         entity[f"meta{place}"] = packed[start : start + PROPERTY_BYTES]
     if instance.pixels is not None:
-        entity["pixelOffset"] = instance.pixels.offset_bytes
-        entity["pixelLength"] = instance.pixels.length_bytes
-        entity["encapsulated"] = instance.pixels.encapsulated
-        if 0 < len(instance.pixels.fragments) <= PROPERTY_BYTES:
-            entity["fragments"] = instance.pixels.fragments
-        elif instance.pixels.fragments:
-            beside.append(FRAGMENTS_SUFFIX)
+        entity |= pixel_entity(instance.pixels)
+        if instance.pixels.beside:
+            beside.append(FRAMES_SUFFIX)
     if beside:
         entity["beside"] = " ".join(beside)
     return entity

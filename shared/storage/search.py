@@ -16,7 +16,6 @@ import orjson
 
 from shared.errors import NotFound
 from shared.storage.conditions import MODALITIES, Condition, columns_of, match_all
-from shared.storage.feed import TABLE as FEED
 from shared.storage.filters import SegmentFilters
 from shared.storage.hits import Criteria, Hit, LevelRow
 from shared.storage.index import DELETING, DataPartition
@@ -24,11 +23,11 @@ from shared.storage.instances import Instances
 from shared.storage.keys import STUDY_ROW, instance_row, main_table, series_range, series_row, study_partition
 from shared.storage.tables import Entity, Tables, between, quoted, whole
 from shared.storage.walk import SegmentWalk
+from shared.storage.whereabouts import Whereabouts
 
 _AT_ONCE = 16
 _LEVEL = ("RowKey", "order", "answer", "index", MODALITIES, DELETING)
 _GUARD = "~"  # what the rows that guard a study or series end with
-_UIDS_A_QUERY = 10  # of the 15 comparisons that the service takes
 _WORTH_A_RANGE = 8
 
 Item = TypeVar("Item")
@@ -42,6 +41,7 @@ class Search:
         self._tables = tables
         self._instances = instances
         self._filters = SegmentFilters(tables)
+        self._whereabouts = Whereabouts(tables)
         self._walks: dict[tuple[str, int], SegmentWalk] = {}
 
     async def studies(self, partition: DataPartition, criteria: Criteria) -> list[Hit]:
@@ -190,15 +190,7 @@ class Search:
 
     async def _named_instances(self, partition: DataPartition, criteria: Criteria) -> list[Hit]:
         """Instances by their UIDs: the change feed knows where each of them was stored."""
-        uids = sorted(criteria.sop_instance_uids or ())
-        places: set[tuple[str, str, str]] = set()
-        for first in range(0, len(uids), _UIDS_A_QUERY):
-            any_of = " or ".join(f"instance eq {quoted(uid)}" for uid in uids[first : first + _UIDS_A_QUERY])
-            where = f"PartitionKey ge 'f~' and PartitionKey lt 'f~~' and ({any_of})"
-            async for page in self._tables.pages(FEED, where, ("partition", "study", "series", "instance")):
-                places |= {
-                    (row["study"], row["series"], row["instance"]) for row in page if row["partition"] == partition.name
-                }
+        places = await self._whereabouts.places(partition.name, criteria.sop_instance_uids or ())
 
         async def read(place: tuple[str, str, str]) -> Hit | None:
             study_uid, series_uid, sop_instance_uid = place

@@ -103,6 +103,10 @@ class SegmentLog:
         if not await self._tables.delete(table, where, row):
             await self._tables.put(table, where, row, {"superseded": True, "schema": SCHEMA})
 
+    async def drop(self, segment: int, row: str) -> None:
+        """Take a covering row away that nobody will append any more, if it is there."""
+        await self._tables.delete(segment_table(self._kind, segment), segment_partition(self._partition, segment), row)
+
     async def seal(self, segment: int) -> bool:
         """Close a segment for ever, begin the next one, and write the filter. Doing it again changes nothing.
 

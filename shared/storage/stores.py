@@ -16,6 +16,7 @@ from shared.storage.client import StorageClient
 from shared.storage.deletion import Deletion
 from shared.storage.feed import Feed
 from shared.storage.feed_reader import FeedReader
+from shared.storage.frames import Frames
 from shared.storage.index import DataPartition, Index
 from shared.storage.instances import Instances
 from shared.storage.packs import Packs
@@ -33,6 +34,7 @@ class Stores:
 
     Attributes:
         instances: reads stored instances.
+        frames: reads single frames of stored instances.
         packs: finished metadata answers.
         search: finds studies, series and instances.
         index: makes uploaded instances visible.
@@ -46,6 +48,7 @@ class Stores:
     """
 
     instances: Instances
+    frames: Frames
     packs: Packs
     search: Search
     index: Index
@@ -111,6 +114,7 @@ def open_stores(settings: Settings, transport: AsyncHttpTransport[Any, Any] | No
     deletion = Deletion(tables, blobs, feed, index, instances, packs)
     return Stores(
         instances=instances,
+        frames=Frames(tables, blobs),
         packs=packs,
         search=Search(tables, instances),
         index=index,

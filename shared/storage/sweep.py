@@ -1,8 +1,9 @@
 """The sweep: finishes or undoes what a worker that died left behind. Safe to run twice, and beside workers that live.
 
-It looks at deletes that nobody works on, at seals of segments that nobody finished, and at the open epochs of writers
-that have been silent for longer than any request can last. All of them are written down before they begin, so what a
-sweep costs depends on what was left and not on the size of the store. Everything it does can be done again.
+It looks at deletes that nobody works on, at seals of segments that nobody finished, at the open epochs of writers that
+have been silent for longer than any request can last, and at the epochs that living writers could not finish. All of
+them are written down, so what a sweep costs depends on what was left and not on the size of the store. Everything it
+does can be done again.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from shared.storage.feed import Action, Event, Feed
 from shared.storage.index import DELETING, DataPartition, Index
 from shared.storage.keys import STUDY_ROW, base36, instance_row, main_table, series_row, study_partition
 from shared.storage.partitions import Partitions
-from shared.storage.rows import FRAGMENTS_SUFFIX, METADATA_SUFFIX, state_of
+from shared.storage.rows import BESIDE_SUFFIXES, state_of
 from shared.storage.segments import SegmentLog, open_seals
 from shared.storage.tables import ETAG, Entity, Tables, whole
-from shared.storage.writer import WRITERS
+from shared.storage.writer import LEFT, WRITERS
 
 SILENT = timedelta(minutes=10)
 """A writer or a delete that has not been heard of for longer is dead."""
@@ -39,6 +40,7 @@ class Found:
 
     Attributes:
         writers: dead writers that were looked at.
+        epochs_left: epochs that living writers could not finish.
         blobs_deleted: blobs without a row.
         blobs_too_young: blobs without a row that are left for a later sweep.
         events_added: events that were missing in the feed.
@@ -48,6 +50,7 @@ class Found:
     """
 
     writers: int = 0
+    epochs_left: int = 0
     blobs_deleted: int = 0
     blobs_too_young: int = 0
     events_added: int = 0
@@ -92,6 +95,7 @@ class Sweep:
                 found.deletes_finished += 1
         await self._finish_seals(now - silent, found)
         places = [DataPartition(number, name) for name, number in (await self._partitions.all()).items()]
+        await self._sweep_left(now - silent, places, now - orphan_age, found)
         known = await self._writers()
         for writer in known.values():
             if _SWEPT not in writer and now - datetime.fromisoformat(writer["heartbeat"]) >= silent:
@@ -130,17 +134,42 @@ class Sweep:
                     if folder.name.split("/")[1] not in known:
                         await self._sweep_blobs(partition, folder.name, None, orphans_before, found)
 
+    async def _sweep_left(
+        self, left_before: datetime, places: Sequence[DataPartition], orphans_before: datetime, found: Found
+    ) -> None:
+        """Finish what living writers could not."""
+        async for page in self._tables.pages("work", f"PartitionKey eq '{LEFT}'"):
+            for row in page:
+                if datetime.fromisoformat(row["left"]) > left_before:
+                    continue  # what was sent last may still be carried out
+                found.epochs_left += 1
+                epoch = whole(row, "epoch")
+                open_epochs = _OpenEpochs(epoch, await self._event_ids(whole(row, "feedNumber")))
+                if await self._sweep_epochs(f"{row['writer']}/{epoch}", open_epochs, places, orphans_before, found):
+                    await self._tables.delete("work", LEFT, row["RowKey"])
+
     async def _sweep_writer(
         self, writer: Entity, places: Sequence[DataPartition], orphans_before: datetime, found: Found
     ) -> None:
         found.writers += 1
-        young = found.blobs_too_young
         open_epochs = _OpenEpochs(whole(writer, "openEpoch"), await self._event_ids(whole(writer, "feedNumber")))
-        for partition in places:
-            prefix = f"{base36(partition.number)}/{writer['RowKey']}/"
-            await self._sweep_blobs(partition, prefix, open_epochs, orphans_before, found)
-        if found.blobs_too_young == young:
+        if await self._sweep_epochs(writer["RowKey"], open_epochs, places, orphans_before, found):
             await self._tables.merge("work", WRITERS, writer["RowKey"], {_SWEPT: True})
+
+    async def _sweep_epochs(
+        self,
+        folder: str,
+        open_epochs: _OpenEpochs,
+        places: Sequence[DataPartition],
+        orphans_before: datetime,
+        found: Found,
+    ) -> bool:
+        """Finish epochs in every data partition; False when something is too young to be judged."""
+        young = found.blobs_too_young
+        for partition in places:
+            prefix = f"{base36(partition.number)}/{folder}/"
+            await self._sweep_blobs(partition, prefix, open_epochs, orphans_before, found)
+        return found.blobs_too_young == young
 
     async def _sweep_blobs(
         self,
@@ -153,16 +182,14 @@ class Sweep:
         first = open_epochs.first if open_epochs is not None else 0
         async for page in self._blobs.listed(prefix):
             for blob in page:
-                if int(blob.name.split("/")[2]) < first or blob.name.endswith((METADATA_SUFFIX, FRAGMENTS_SUFFIX)):
+                if int(blob.name.split("/")[2]) < first or blob.name.endswith(BESIDE_SUFFIXES):
                     continue  # through, or goes with the blob it stands beside
                 row = await self._row_of(partition, blob)
                 if row is not None:
                     if open_epochs is not None:
                         await self._complete(partition, _uids(blob), row, open_epochs.events, found)
                 elif blob.modified is not None and blob.modified <= orphans_before:
-                    await self._blobs.delete_all(
-                        [blob.name + suffix for suffix in ("", METADATA_SUFFIX, FRAGMENTS_SUFFIX)]
-                    )
+                    await self._blobs.delete_all([blob.name + suffix for suffix in ("", *BESIDE_SUFFIXES)])
                     found.blobs_deleted += 1
                 else:
                     found.blobs_too_young += 1
@@ -209,12 +236,10 @@ class Sweep:
         if DELETING in row:
             return False
         state = state_of(row)
-        if state.before:
-            segment, _, stale = state.before.partition("~")
-            await self._index.log(kind, partition).remove(int(segment), stale)
+        await self._index.clear(partition, kind, state)
         if await self._index.covered(partition, kind, state, *uids):
             return False
-        await self._index.cover(partition, kind, row_key, state, None, *uids)
+        await self._index.cover(partition, kind, row_key, state, *uids)
         return True
 
     async def _event_ids(self, after: int) -> set[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -132,6 +132,7 @@ class RequestUploads:
         self._budget = _Budget()
         self._tasks: set[asyncio.Task[None]] = set()
         self._made: dict[str, bool] = {}
+        self._unsure: set[str] = set()
 
     def begin(self) -> Upload:
         """A new, empty upload."""
@@ -139,19 +140,36 @@ class RequestUploads:
         self._made[name] = False
         return Upload(self._blobs, name, self._budget, self._tasks)
 
+    def committing(self, names: Iterable[str]) -> None:
+        """Rows that name these blobs may be written from now on: until more is known, nobody here may delete them."""
+        for name in names:
+            self._made.pop(name, None)
+            self._unsure.add(name)
+
     def keep(self, name: str) -> None:
-        """The blob has a row now: it stays."""
+        """The blob has a row now, and all that follows it: it stays."""
         self._made.pop(name, None)
+        self._unsure.discard(name)
+
+    def refuse(self, name: str) -> None:
+        """The blob has no row and will have none."""
+        self._unsure.discard(name)
+        self._made[name] = True
 
     async def settle(self) -> None:
-        """End what is still on its way, and delete the blobs that got no row."""
+        """End what is still on its way, delete the blobs that got no row, and leave to the sweep what is in doubt."""
+        doubtful = bool(self._unsure) or any(not task.done() for task in self._tasks)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         try:
             await self._blobs.delete_all([name for name, started in self._made.items() if started])
         except (StoreUnavailable, StorageFailed):
-            log.warning("blobs without a row are left to the sweep")
+            doubtful = True
+        if doubtful:
+            # A row may have been written, or a blob may yet be: what was sent can be carried out after its sender left.
+            log.warning("instances are left to the sweep", extra={"instances": len(self._unsure)})
+            self._writer.leave(self._epoch)
 
     async def finish(self, upload: Upload, study: str, series: str, instance: str) -> asyncio.Task[None]:
         """Begin to make an upload's blob, which says what it belongs to; the task ends when it is there."""

@@ -3,6 +3,9 @@
 Blob names are the intent log: `{data partition}/{writer}/{epoch}/{ulid}`, never reused. An epoch closes when all
 requests that began in it are through, so a sweep looks at the open epochs of silent writers only. The hot path pays
 nothing for it.
+
+A request that could not finish, because storage failed between its rows and what follows them, leaves its epoch: when
+the epoch's other requests are through, a row in `work` hands it to the sweep, while the worker lives on.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from shared.storage.tables import Tables
 log = logging.getLogger(__name__)
 
 WRITERS = "writer"
+LEFT = "left"
+"""Partition of `work` with the epochs that living writers leave to the sweep."""
 EPOCH_SECONDS = 10
 EPOCH_REQUESTS = 1000
 STALE_SECONDS = 60
@@ -41,6 +46,7 @@ class Writer:
         # Epochs that are not through, each with its requests under way and a feed number from before its first event.
         self._under_way: dict[int, int] = {}
         self._feed_at: dict[int, int | None] = {}
+        self._left: set[int] = set()
         self._beat_at: float | None = None
         self._beat_lock = asyncio.Lock()
         self._beating: asyncio.Task[None] | None = None
@@ -59,6 +65,10 @@ class Writer:
     def blob_name(self, partition: int, epoch: int) -> str:
         """A new blob's name."""
         return f"{base36(partition)}/{self.writer_id}/{epoch}/{ulid()}"
+
+    def leave(self, epoch: int) -> None:
+        """Say that a request of this epoch may have rows without what has to follow them; the sweep will see to it."""
+        self._left.add(epoch)
 
     async def may_commit(self) -> None:
         """Return when the heartbeat is fresh enough to commit rows.
@@ -105,7 +115,7 @@ class Writer:
         self._forget(before)
 
     def _forget(self, epoch: int) -> None:
-        if self._under_way.get(epoch) == 0:
+        if self._under_way.get(epoch) == 0 and epoch not in self._left:
             del self._under_way[epoch]
             del self._feed_at[epoch]
 
@@ -135,6 +145,7 @@ class Writer:
             if number is None:
                 # Nothing of this epoch is committed before the first heartbeat, so the newest number will do.
                 self._feed_at[epoch] = await self._feed.last_number()
+        await self._hand_over()
         entity = {
             "heartbeat": datetime.now(UTC).isoformat(),
             "openEpoch": min(self._under_way),
@@ -144,3 +155,19 @@ class Writer:
         }
         await self._tables.put("work", WRITERS, self.writer_id, entity)
         self._beat_at = began
+
+    async def _hand_over(self) -> None:
+        """Write down the epochs that are left, as soon as nothing of them is under way. Until then they are open."""
+        for epoch in sorted(self._left):
+            if epoch == self._epoch or self._under_way[epoch]:
+                continue
+            entity = {
+                "writer": self.writer_id,
+                "epoch": epoch,
+                "feedNumber": self._feed_at[epoch] or 0,
+                "left": datetime.now(UTC).isoformat(),
+                "schema": SCHEMA,
+            }
+            await self._tables.put("work", LEFT, f"{self.writer_id}~{epoch:010d}", entity)
+            self._left.discard(epoch)
+            self._forget(epoch)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shared.dicom.attributes import INDEXED, Attribute, Level, all_return_set
 from shared.dicom.matching import fold, name_words
-from shared.dicom.part10 import PixelLocation, ScannedFile, read_dataset
+from shared.dicom.part10 import ScannedFile, read_dataset
 from shared.dicom.validation import ValidationRules, Verdict, check
-from shared.storage.rows import LevelValues, NewInstance, PixelColumns
+from shared.storage.pixelrows import PixelColumns, pixel_columns
+from shared.storage.rows import LevelValues, NewInstance
 from shared.wire.dicomjson import dataset_to_json, dumps
 
 _ANSWER_KEYS = {level: tuple(f"{tag:08X}" for tag in all_return_set(level)) for level in Level}
@@ -27,14 +27,16 @@ class Digest:
     Attributes:
         verdict: whether it is taken, and what is odd about it.
         metadata: its DICOM JSON metadata; None when it is refused.
+        pixels: where its pixel data and its frames are; None when it has none or is refused.
     """
 
     verdict: Verdict
     metadata: Mapping[str, Any] | None
+    pixels: PixelColumns | None
 
 
 def digest(scanned: ScannedFile, rules: ValidationRules, study_uid: str | None) -> Digest:
-    """Judge a file and draw its metadata.
+    """Judge a file, draw its metadata and find its frames.
 
     Args:
         scanned: the file as it was read.
@@ -44,8 +46,8 @@ def digest(scanned: ScannedFile, rules: ValidationRules, study_uid: str | None) 
     dataset = read_dataset(scanned)
     verdict = check(dataset, rules, study_uid)
     if verdict.refused:
-        return Digest(verdict, None)
-    return Digest(verdict, dataset_to_json(dataset, verdict.dropped_tags))
+        return Digest(verdict, None, None)
+    return Digest(verdict, dataset_to_json(dataset, verdict.dropped_tags), pixel_columns(scanned))
 
 
 def new_instance(scanned: ScannedFile, digested: Digest, blob: str) -> NewInstance:
@@ -66,7 +68,7 @@ def new_instance(scanned: ScannedFile, digested: Digest, blob: str) -> NewInstan
         transfer_syntax=scanned.transfer_syntax,
         blob=blob,
         length_bytes=scanned.size_bytes,
-        pixels=_pixel_columns(scanned.pixels),
+        pixels=digested.pixels,
         metadata=dumps(metadata),
         modality=_text(metadata.get(_MODALITY)),
         study=_level_values(metadata, Level.STUDY),
@@ -107,15 +109,3 @@ def _text(element: Mapping[str, Any] | None) -> str:
         groups = [value.get(name, "") for name in ("Alphabetic", "Ideographic", "Phonetic")]
         return "=".join(groups).rstrip("=")
     return str(value)
-
-
-def _pixel_columns(pixels: PixelLocation | None) -> PixelColumns | None:
-    if pixels is None:
-        return None
-    return PixelColumns(
-        # A deflated file has pixel data, but no place in the file where it begins.
-        offset_bytes=-1 if pixels.offset_bytes is None else pixels.offset_bytes,
-        length_bytes=pixels.length_bytes,
-        encapsulated=pixels.encapsulated,
-        fragments=zlib.compress(pixels.fragment_lengths.tobytes()) if pixels.encapsulated else b"",
-    )

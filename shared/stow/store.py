@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 
 _IN_THREAD_BYTES = 128 * 1024
 _IN_THREAD_ELEMENTS = 4096
-"""Attributes of more bytes, or more of them, are judged in a thread, so that other requests go on meanwhile."""
+_IN_THREAD_FRAGMENTS = 20_000
+"""What has more of one of them is judged in a thread, so that other requests go on meanwhile."""
 
 _META_BYTES = 1024
 """File meta information, with the transfer syntax in it, normally ends before this."""
@@ -130,7 +131,7 @@ class StoreRequest:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _digest(self, scanned: ScannedFile) -> Digest:
-        if len(scanned.kept) > _IN_THREAD_BYTES or len(scanned.elements) > _IN_THREAD_ELEMENTS:
+        if _is_much_work(scanned):
             return await asyncio.to_thread(digest, scanned, self._rules, self._study_uid)
         return digest(scanned, self._rules, self._study_uid)
 
@@ -196,11 +197,13 @@ class StoreRequest:
             self._fail(entry, FailureReason.PROCESSING_FAILURE)
 
     async def _commit_entries(self, entries: Sequence[_Pending], seen: Snapshot | None) -> None:
+        self._uploads.committing(entry.instance.blob for entry in entries)
         stored = await self._index.commit(self._partition, [entry.instance for entry in entries], seen)
         for entry, is_new in zip(entries, stored, strict=True):
             if is_new:
                 self._uploads.keep(entry.instance.blob)
             else:
+                self._uploads.refuse(entry.instance.blob)
                 self._fail(entry, FailureReason.ALREADY_EXISTS)
 
     def _fail(self, entry: _Pending, reason: FailureReason) -> None:
@@ -223,7 +226,13 @@ async def _feed(scanner: Part10Scanner, chunk: bytes) -> None:
         scanner.feed(chunk)
 
 
+def _is_much_work(scanned: ScannedFile) -> bool:
+    fragments = len(scanned.pixels.fragment_lengths) if scanned.pixels else 0
+    elements = len(scanned.elements)
+    return len(scanned.kept) > _IN_THREAD_BYTES or elements > _IN_THREAD_ELEMENTS or fragments > _IN_THREAD_FRAGMENTS
+
+
 def _row_bytes(instance: NewInstance) -> int:
     """About what the instance's row adds to a transaction; metadata usually packs to a tenth, base64 adds a third."""
-    fragments = len(instance.pixels.fragments) if instance.pixels else 0
-    return _ENTITY_BYTES + min(len(instance.metadata) // 4, 800_000) + min(fragments, 80_000)
+    starts = len(instance.pixels.starts_in_row) * 4 // 3 if instance.pixels else 0
+    return _ENTITY_BYTES + min(len(instance.metadata) // 4, 800_000) + starts

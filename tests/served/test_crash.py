@@ -22,6 +22,7 @@ from tests.support.storage import fresh_account
 pytestmark = [pytest.mark.served, pytest.mark.azurite]
 
 AT_ONCE = timedelta(0)
+SWEEPS = 5
 
 
 @dataclass
@@ -82,7 +83,7 @@ async def keep_busy(client: httpx.AsyncClient, study: Study) -> None:
 async def die_at_work(settings: dict[str, str], studies: list[Study]) -> None:
     """Start the service, give it work, and kill it in the middle."""
     async with (
-        served(settings) as service,
+        served(settings, dies=True) as service,
         httpx.AsyncClient(base_url=service.url, timeout=30, trust_env=False) as client,
     ):
         working = [asyncio.create_task(keep_busy(client, study)) for study in studies]
@@ -93,11 +94,24 @@ async def die_at_work(settings: dict[str, str], studies: list[Study]) -> None:
         assert isinstance(ending, httpx.TransportError), ending
 
 
+async def whole(stores: Stores) -> None:
+    """Sweep until the store is whole.
+
+    What a dead service sent last may still wait in the emulator and be carried out after a sweep has looked. A sweep
+    that trusts nobody from the first moment, as only this test has it, meets that; the next one then tidies it up.
+    """
+    for _ in range(SWEEPS):
+        await stores.sweep.run(AT_ONCE, AT_ONCE)
+        report = await stores.fsck()
+        if not report.broken:
+            break
+        await asyncio.sleep(1)
+    assert report.broken == []
+
+
 async def check(stores: Stores, studies: list[Study]) -> None:
     """Sweep, then compare the store with what clients were told."""
-    await stores.sweep.run(AT_ONCE, AT_ONCE)
-    report = await stores.fsck()
-    assert report.broken == []
+    await whole(stores)
     for study in studies:
         pages = [page async for page in stores.instances.pages(DEFAULT, study.uid)]
         found = {one.sop_instance_uid: one for page in pages for one in page}

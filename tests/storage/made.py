@@ -64,10 +64,10 @@ async def store(
             await upload.write(b"0123456789")
             await (await uploads.finish(upload, study, series, sop))
             instances.append(instance(study, series, sop, blob=upload.name, name=name, modality=modality))
+        uploads.committing(one.blob for one in instances)
         stored = await stores.index.commit(partition, instances)
         for one, is_new in zip(instances, stored, strict=True):
-            if is_new:
-                uploads.keep(one.blob)
+            (uploads.keep if is_new else uploads.refuse)(one.blob)
     return stored
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from shared.dev.host_settings import environment
 from shared.dev.processes import Child, Guard
 from tests.support.azurite import running_azurite
+from tests.support.storage import handed_out
+from tests.support.whole import expect_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 60.0
@@ -37,12 +39,13 @@ class Service:
 
 
 @contextlib.contextmanager
-def started(settings: Mapping[str, str] | None = None, app: Path = ROOT) -> Iterator[Service]:
-    """Run a host for the length of a block.
+def started(settings: Mapping[str, str] | None = None, app: Path = ROOT, *, dies: bool = False) -> Iterator[Service]:
+    """Run a host for the length of a block. Whatever it did, its store is whole at the end.
 
     Args:
         settings: on top of local.settings.sample.json; storage is the test run's emulator unless they say otherwise.
         app: folder of function_app.py.
+        dies: the host is killed in the block, and leaves what a sweep has to make whole.
     """
     storage = running_azurite().connection_string
     # Settings of the person who runs the tests stay out of them.
@@ -57,20 +60,27 @@ def started(settings: Mapping[str, str] | None = None, app: Path = ROOT) -> Iter
     guard.watch(process.pid)
     try:
         yield Service(_base_url(process), process.pid, process)
+        if app == ROOT and not dies and chosen["DICOM_STORAGE"] in (storage, *handed_out()):
+            expect_whole(chosen["DICOM_STORAGE"])
     finally:
         process.stop(_STOP_SECONDS)
         guard.dismiss()
 
 
 @contextlib.asynccontextmanager
-async def served(settings: Mapping[str, str] | None = None, app: Path = ROOT) -> AsyncIterator[Service]:
+async def served(
+    settings: Mapping[str, str] | None = None, app: Path = ROOT, *, dies: bool = False
+) -> AsyncIterator[Service]:
     """As `started`, for asynchronous tests."""
-    runner = started(settings, app)
+    runner = started(settings, app, dies=dies)
     service = await asyncio.to_thread(runner.__enter__)
     try:
         yield service
-    finally:
-        await asyncio.to_thread(runner.__exit__, None, None, None)
+    except BaseException as error:
+        # As it is: a test that failed is told as that, and not by what it left.
+        await asyncio.to_thread(runner.__exit__, type(error), error, error.__traceback__)
+        raise
+    await asyncio.to_thread(runner.__exit__, None, None, None)
 
 
 def _base_url(process: Child) -> str:

@@ -21,6 +21,7 @@ from tests.support.azurite import FRESH_ACCOUNTS, fresh_account_name
 
 _QUIET_SECONDS = 0.04
 _accounts = itertools.count()
+_handed_out: list[str] = []
 
 
 class WatchedTransport(AsyncHttpTransport[Any, Any]):
@@ -132,7 +133,14 @@ def fresh_account(connection_string: str) -> str:
     """The connection string with an account that no other test uses."""
     number = next(_accounts)
     assert number < FRESH_ACCOUNTS, "raise FRESH_ACCOUNTS"
-    return connection_string.replace("devstoreaccount1", fresh_account_name(number))
+    account = connection_string.replace("devstoreaccount1", fresh_account_name(number))
+    _handed_out.append(account)
+    return account
+
+
+def handed_out() -> tuple[str, ...]:
+    """Connection strings of the fresh accounts that tests got so far, in order."""
+    return tuple(_handed_out)
 
 
 @asynccontextmanager
