@@ -13,7 +13,7 @@ VENV_PYTHON := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight setup run test test-all lint format types imports check lock
+.PHONY: help preflight setup run test test-all lint format types imports check lock gallery
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -68,3 +68,6 @@ check: setup ## lint, types, imports, tests: all of continuous integration
 
 lock: setup ## pin the dependencies of pyproject.toml anew (UPGRADE=1 takes newer versions)
 	@$(VENV_PYTHON) -m shared.dev.lock $(if $(UPGRADE),--upgrade)
+
+gallery: setup ## write build/gallery/index.html: a rendered frame of every transfer syntax, to look at
+	@$(VENV_PYTHON) -m shared.dev.gallery
