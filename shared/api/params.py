@@ -20,6 +20,8 @@ _DATE_TIME = re.compile(
     r"(?:(?<=:[0-9]{2}:[0-9]{2})\.(?P<fraction>[0-9]{1,30}))?(?P<zone>[Zz]|[+ -][0-9]{2}:?[0-9]{2})"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+_MOST_FRAMES = 10_000
 
 
 class Kind(Enum):
@@ -35,6 +37,8 @@ class Kind(Enum):
     MEDIA_TYPES = "media_types"
     TEXT_LIST = "text_list"
     MATCHING_KEY = "matching_key"
+    FRAME_NUMBER = "frame_number"
+    FRAME_LIST = "frame_list"
 
 
 class Place(Enum):
@@ -165,12 +169,34 @@ def _partition_name(parameter: Parameter, raw: str) -> str:
 
 def _whole_number(parameter: Parameter, raw: str) -> int:
     low, high = parameter.minimum, parameter.maximum
-    number = int(raw) if re.fullmatch(r"[+-]?[0-9]{1,18}", raw.strip(" ")) else None
+    number = _number(raw)
     if number is None or (low is not None and number < low) or (high is not None and number > high):
         least = "" if low is None else f" of at least {low}"
         most = "" if high is None else f"{' and' if least else ' of'} at most {high}"
         raise InvalidParameter(parameter.name, f"must be a whole number{least}{most}")
     return number
+
+
+def _number(raw: str) -> int | None:
+    return int(raw) if _NUMBER.fullmatch(raw.strip(" ")) else None
+
+
+def _frame_number(parameter: Parameter, raw: str) -> int:
+    number = _number(raw)
+    if number is None or number < 1:
+        raise InvalidParameter(parameter.name, "must be the number of one frame; the first is 1")
+    return number
+
+
+def _frame_list(parameter: Parameter, raw: str) -> tuple[int, ...]:
+    """Numbers in the order of the list, repeats included (contract C3.4)."""
+    pieces = raw.split(",", _MOST_FRAMES)
+    if len(pieces) > _MOST_FRAMES:
+        raise InvalidParameter(parameter.name, f"must be a list of at most {_MOST_FRAMES} frame numbers")
+    numbers = tuple(number for piece in pieces if (number := _number(piece)) is not None and number > 0)
+    if len(numbers) < len(pieces):
+        raise InvalidParameter(parameter.name, "must be frame numbers with commas between them; the first frame is 1")
+    return numbers
 
 
 def _true_or_false(parameter: Parameter, raw: str) -> bool:
@@ -213,6 +239,8 @@ _READERS: dict[Kind, Callable[[Parameter, str], object]] = {
     Kind.MEDIA_TYPES: lambda _, raw: raw,
     Kind.TEXT_LIST: lambda _, raw: (raw,),
     Kind.MATCHING_KEY: lambda _, raw: raw,
+    Kind.FRAME_NUMBER: _frame_number,
+    Kind.FRAME_LIST: _frame_list,
 }
 _DEFAULTS: dict[Kind, object] = {Kind.EXACTLY_TRUE: False, Kind.TEXT_LIST: ()}
 _SCHEMAS: dict[Kind, dict[str, object]] = {
@@ -226,4 +254,12 @@ _SCHEMAS: dict[Kind, dict[str, object]] = {
     Kind.MEDIA_TYPES: {"type": "string"},
     Kind.TEXT_LIST: {"type": "array", "items": {"type": "string"}},
     Kind.MATCHING_KEY: {"type": "string"},
+    Kind.FRAME_NUMBER: {"type": "integer", "minimum": 1},
+    # In a path an array is written with commas, which is the default style.
+    Kind.FRAME_LIST: {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 1},
+        "minItems": 1,
+        "maxItems": _MOST_FRAMES,
+    },
 }

@@ -1,15 +1,18 @@
-"""Retrieve (WADO-RS, PS3.18 §10.4): studies, series, instances and their metadata."""
+"""Retrieve (WADO-RS, PS3.18 §10.4): studies, series, instances, their metadata, frames and renderings."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
 from shared.errors import NotAcceptable, NotFound
+from shared.storage.frames import StoredFrames
+from shared.storage.index import DataPartition
 from shared.storage.instances import StoredInstance
 from shared.storage.stores import Stores
-from shared.wado import metadata
-from shared.wado.instances import AS_STORED, as_parts, as_single
+from shared.wado import frames, metadata, rendered
+from shared.wado.instances import as_part, as_parts, as_single
 from shared.wire.call import Call, Reply
+from shared.wire.media import AS_STORED
 from shared.wire.multipart import new_boundary, related_content_type
 
 
@@ -30,7 +33,22 @@ async def retrieve_instance(call: Call, stores: Stores) -> Reply:
     found = await stores.instances.find(
         partition, parameters["study_uid"], parameters["series_uid"], parameters["sop_instance_uid"]
     )
-    return await _one(call, stores, found)
+    return _one(call, stores, partition, found)
+
+
+async def retrieve_frames(call: Call, stores: Stores) -> Reply:
+    """Frames of an instance, in the order of the list."""
+    return await frames.retrieve(call, stores)
+
+
+async def retrieve_rendered_instance(call: Call, stores: Stores) -> Reply:
+    """The first frame of an instance as a picture."""
+    return await rendered.frame(call, stores, 1)
+
+
+async def retrieve_rendered_frame(call: Call, stores: Stores) -> Reply:
+    """One frame as a picture."""
+    return await rendered.frame(call, stores, call.parameters["frame"])
 
 
 async def retrieve_study_metadata(call: Call, stores: Stores) -> Reply:
@@ -55,7 +73,7 @@ async def _retrieve_many(call: Call, stores: Stores, series_uid: str | None) -> 
     if first is None:
         raise NotFound("The study is not stored here." if series_uid is None else "The series is not stored here.")
     if second is None:
-        return await _one(call, stores, first)
+        return _one(call, stores, partition, first)
     assert call.choice is not None, "the row offers representations"
     if call.choice.transfer_syntax != AS_STORED:
         # Contract C3.2: several instances are never transcoded in one answer.
@@ -64,24 +82,23 @@ async def _retrieve_many(call: Call, stores: Stores, series_uid: str | None) -> 
             'Ask for multipart/related; type="application/dicom"; transfer-syntax=*'
         )
     boundary = new_boundary()
-    body = as_parts(stores.instances, _chained((first, second), found), AS_STORED, boundary)
+    body = as_parts(stores.instances, _chained((first, second), found), boundary)
     return Reply(200, body, related_content_type(boundary, call.choice.media_type))
 
 
-async def _one(call: Call, stores: Stores, instance: StoredInstance) -> Reply:
+def _one(call: Call, stores: Stores, partition: DataPartition, instance: StoredInstance) -> Reply:
     assert call.choice is not None, "the row offers representations"
-    syntax = call.choice.transfer_syntax or AS_STORED
+    study_uid: str = call.parameters["study_uid"]
+
+    async def frames_of(one: StoredInstance) -> StoredFrames:
+        return await stores.frames.find(partition, study_uid, one.series_uid, one.sop_instance_uid)
+
+    single = as_single(stores, instance, call.choice.transfer_syntax or AS_STORED, frames_of)
     if call.choice.multipart:
         boundary = new_boundary()
-        body = as_parts(stores.instances, _only(instance), syntax, boundary)
-        return Reply(200, body, related_content_type(boundary, call.choice.media_type))
-    single = as_single(stores.instances, instance, syntax)
+        return Reply(200, as_part(single, boundary), related_content_type(boundary, call.choice.media_type))
     length = () if single.length_bytes is None else (("Content-Length", str(single.length_bytes)),)
     return Reply(200, single.chunks, single.media_type, length)
-
-
-async def _only(instance: StoredInstance) -> AsyncIterator[StoredInstance]:
-    yield instance
 
 
 async def _flat(pages: AsyncIterator[list[StoredInstance]]) -> AsyncIterator[StoredInstance]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from shared.dicom.elements import DEFLATED_EXPLICIT_LITTLE, EXPLICIT_LITTLE
 from shared.dicom.part10 import NotDicom
 from shared.dicom.transcoding import ExplicitLittleWriter, can_rewrite
 from shared.errors import NotAcceptable, NotFound
+from shared.storage.frames import StoredFrames
 from shared.storage.instances import BlobMissing, Instances, StoredInstance
+from shared.storage.stores import Stores
+from shared.wado.pictures import HINT, MAX_CONVERTED_BYTES
+from shared.wado.recoded import recoded
+from shared.wire.media import AS_STORED
 from shared.wire.multipart import closing, part_head
 
-AS_STORED = "*"
-MAX_TRANSCODED_BYTES = 100 * 1024 * 1024
-"""Contract C1.10: longer files are not transcoded."""
+FramesOf = Callable[[StoredInstance], Awaitable[StoredFrames]]
 
 _SMALL_BYTES = 1024 * 1024
 _FED_BYTES = 64 * 1024
@@ -40,30 +43,44 @@ class SingleInstance:
     chunks: AsyncGenerator[bytes, None]
 
 
-def as_single(instances: Instances, instance: StoredInstance, syntax: str) -> SingleInstance:
+def as_single(stores: Stores, instance: StoredInstance, syntax: str, frames_of: FramesOf) -> SingleInstance:
     """An instance in a transfer syntax.
 
     Args:
-        instances: where it is stored.
+        stores: where it is stored.
         instance: the instance.
         syntax: UID, or `*` for as stored.
+        frames_of: finds the frames of an instance; asked when they have to be re-encoded.
 
     Raises:
         NotAcceptable: it cannot be given in that syntax.
     """
     delivered = _delivered_syntax(instance, syntax)
     if delivered == instance.transfer_syntax:
-        return SingleInstance(_media_type(delivered), instance.length_bytes, _stored(instances, instance))
-    return SingleInstance(_media_type(delivered), None, _rewritten(instances, instance))
+        return SingleInstance(_media_type(delivered), instance.length_bytes, _stored(stores.instances, instance))
+    if delivered == EXPLICIT_LITTLE and can_rewrite(instance.transfer_syntax):
+        chunks = _rewritten(stores.instances, instance)
+    else:
+        chunks = _re_encoded(stores, instance, delivered, frames_of)
+    return SingleInstance(_media_type(delivered), None, chunks)
+
+
+async def as_part(single: SingleInstance, boundary: str) -> AsyncGenerator[bytes, None]:
+    """An instance as the only part of a multipart body."""
+    head = part_head(boundary, single.media_type, first=True)
+    async with aclosing(single.chunks) as chunks:
+        async for chunk in chunks:
+            yield head + chunk if head else chunk
+            head = b""
+    yield closing(boundary)
 
 
 async def as_parts(
-    instances: Instances, found: AsyncIterator[StoredInstance], syntax: str, boundary: str
+    instances: Instances, found: AsyncIterator[StoredInstance], boundary: str
 ) -> AsyncGenerator[bytes, None]:
-    """Instances as the parts of a multipart body, in their order; small ones are fetched a few ahead.
+    """Instances as they are stored, in their order, as the parts of a multipart body.
 
-    Raises:
-        NotAcceptable: one cannot be given in that syntax.
+    Small ones are fetched a few ahead.
     """
     ahead: deque[tuple[StoredInstance, asyncio.Task[bytes] | None]] = deque()
     first = True
@@ -75,21 +92,20 @@ async def as_parts(
                 if instance is None:
                     more = False
                     break
-                ahead.append((instance, _fetch_small(instances, instance, syntax)))
+                ahead.append((instance, _fetch_small(instances, instance)))
             if not ahead:
                 break
             instance, fetched = ahead.popleft()
-            single = as_single(instances, instance, syntax)
             # Head and first content in one chunk: an instance that is gone shows before anything was sent.
-            head = part_head(boundary, single.media_type, first)
+            head = part_head(boundary, _media_type(instance.transfer_syntax), first)
             first = False
             if fetched is not None:
-                await single.chunks.aclose()
                 yield head + await fetched
                 continue
-            async for chunk in single.chunks:
-                yield head + chunk if head else chunk
-                head = b""
+            async with aclosing(_stored(instances, instance)) as chunks:
+                async for chunk in chunks:
+                    yield head + chunk if head else chunk
+                    head = b""
         yield closing(boundary)
     finally:
         for _, task in ahead:
@@ -102,24 +118,14 @@ async def as_parts(
 def _delivered_syntax(instance: StoredInstance, syntax: str) -> str:
     if syntax in (AS_STORED, instance.transfer_syntax):
         return instance.transfer_syntax
-    if syntax != EXPLICIT_LITTLE or not can_rewrite(instance.transfer_syntax):
-        raise NotAcceptable(
-            f"The instance is stored with transfer syntax {instance.transfer_syntax} and cannot be given as {syntax}. "
-            "Ask for transfer-syntax=* to get it as it is stored."
-        )
-    if instance.length_bytes > MAX_TRANSCODED_BYTES:
-        raise NotAcceptable(
-            f"The instance is longer than the {MAX_TRANSCODED_BYTES} bytes that are transcoded. "
-            "Ask for transfer-syntax=* to get it as it is stored."
-        )
+    if instance.length_bytes > MAX_CONVERTED_BYTES:
+        raise NotAcceptable(f"The instance is longer than the {MAX_CONVERTED_BYTES} bytes that are re-encoded. {HINT}")
     return syntax
 
 
-def _fetch_small(instances: Instances, instance: StoredInstance, syntax: str) -> asyncio.Task[bytes] | None:
-    """Begin to fetch an instance that is given as it is stored and fits into memory beside its neighbours."""
-    if instance.length_bytes > _SMALL_BYTES or _delivered_syntax(instance, syntax) != instance.transfer_syntax:
-        return None
-    return asyncio.create_task(_whole(instances, instance))
+def _fetch_small(instances: Instances, instance: StoredInstance) -> asyncio.Task[bytes] | None:
+    """Begin to fetch an instance that fits into memory beside its neighbours."""
+    return asyncio.create_task(_whole(instances, instance)) if instance.length_bytes <= _SMALL_BYTES else None
 
 
 async def _whole(instances: Instances, instance: StoredInstance) -> bytes:
@@ -133,6 +139,22 @@ async def _stored(instances: Instances, instance: StoredInstance) -> AsyncGenera
                 yield chunk
     except BlobMissing as error:
         raise NotFound("The instance was deleted a moment ago.") from error
+
+
+async def _re_encoded(
+    stores: Stores, instance: StoredInstance, syntax: str, frames_of: FramesOf
+) -> AsyncGenerator[bytes, None]:
+    stored = await frames_of(instance)
+    if stored.has_pixels:
+        chunks = recoded(stores.frames, stored, syntax)
+    elif syntax == EXPLICIT_LITTLE:
+        # Apart from pixel data, compressed syntaxes are explicit little endian already (PS3.5 §A.4).
+        chunks = _rewritten(stores.instances, instance)
+    else:
+        raise NotAcceptable(f"The instance has no pixel data that could be given as {syntax}. {HINT}")
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield chunk
 
 
 async def _rewritten(instances: Instances, instance: StoredInstance) -> AsyncGenerator[bytes, None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from shared.errors import NotAcceptable, UnsupportedMediaType
@@ -59,11 +59,14 @@ class Choice:
         media_type: of the payload (of each part when multipart).
         multipart: whether it is framed as `multipart/related`.
         transfer_syntax: UID, `*` for as stored, or None where the idea does not apply.
+        others: what else the client accepts, best first: for a resource of which only the handler knows whether it can
+            really be given as chosen.
     """
 
     media_type: str
     multipart: bool = False
     transfer_syntax: str | None = None
+    others: tuple[Choice, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,33 +136,36 @@ def choose(offers: Sequence[Offer], accept_header: str | None, accept_query: str
     queried = _ranges(accept_query)
     # A client that says nothing takes anything. The original answers 406 here; this is a superset on purpose.
     accepted = _ranges(accept_header) or ([] if queried else [_Range(_ANY, None, None, 1.0)])
-    choice = _best(offers, queried) or _best(offers, accepted)
-    if choice is None:
-        listed = "; or ".join(_describe(offer) for offer in offers)
-        raise NotAcceptable(f"Nothing the request accepts can be given here. On offer: {listed}.")
-    return choice
+    choices = [*_ranked(offers, queried), *_ranked(offers, accepted)]
+    if not choices:
+        raise NotAcceptable(f"Nothing the request accepts can be given here. On offer: {_listed(offers)}.")
+    best, *others = dict.fromkeys(choices)
+    return replace(best, others=tuple(others))
 
 
-def _best(offers: Sequence[Offer], ranges: Sequence[_Range]) -> Choice | None:
-    """The choice of the heaviest range that has one; a later one of the same weight that asks `*` replaces it.
+def _ranked(offers: Sequence[Offer], ranges: Sequence[_Range]) -> list[Choice]:
+    """Choices in the order of the ranges' weights; one that asks `*` comes before others of the greatest weight.
 
     Every element is read on its own. The original lets a leading `multipart/related` turn the elements after it into
     multipart as well, to cope with missing quotes; here quotes do not matter, and `application/dicom` stays single.
     """
     refused = [one for one in ranges if not one.weight]
-    best: Choice | None = None
-    best_weight = 0.0
-    for wanted in sorted(ranges, key=lambda one: -one.weight):
-        if not wanted.weight or wanted.weight < best_weight:
-            break
-        choice = _choice_for(wanted, offers, refused)
-        if choice is None:
-            continue
-        if best is None:
-            best, best_weight = choice, wanted.weight
-        elif wanted.transfer_syntax == choice.transfer_syntax == AS_STORED and best.transfer_syntax is not None:
-            return choice if best.transfer_syntax != AS_STORED else best
-    return best
+    found = [
+        (wanted, choice)
+        for wanted in sorted(ranges, key=lambda one: -one.weight)
+        if wanted.weight and (choice := _choice_for(wanted, offers, refused))
+    ]
+    if not found:
+        return []
+    top, best = found[0]
+    if best.transfer_syntax not in (None, AS_STORED):
+        as_stored = (
+            choice
+            for wanted, choice in found
+            if wanted.weight == top.weight and wanted.transfer_syntax == choice.transfer_syntax == AS_STORED
+        )
+        best = next(as_stored, best)
+    return [best, *(choice for _, choice in found)]
 
 
 def _choice_for(wanted: _Range, offers: Sequence[Offer], refused: Sequence[_Range]) -> Choice | None:
@@ -203,9 +209,16 @@ def _refuses(no: _Range, wanted: _Range, offer: Offer, choice: Choice) -> bool:
     return _in_range(no.payload, offer.media_type) if no.breadth else no.payload == offer.media_type
 
 
-def _describe(offer: Offer) -> str:
-    text = f'multipart/related; type="{offer.media_type}"' if offer.multipart else offer.media_type
-    return f"{text} (transfer-syntax {' or '.join(offer.transfer_syntaxes)})" if offer.transfer_syntaxes else text
+def _listed(offers: Sequence[Offer]) -> str:
+    """What is on offer, in words; a media type that comes alone and as parts is named once."""
+    forms: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for offer in offers:
+        form = f'multipart/related; type="{offer.media_type}"' if offer.multipart else offer.media_type
+        forms.setdefault((offer.media_type, offer.transfer_syntaxes), []).append(form)
+    return "; or ".join(
+        " or ".join(written) + (f" (transfer-syntax {' or '.join(syntaxes)})" if syntaxes else "")
+        for (_, syntaxes), written in forms.items()
+    )
 
 
 def _ranges(text: str | None) -> list[_Range]:

@@ -115,6 +115,9 @@ def test_statuses_are_those_a_row_may_answer():
         ("storeInstances", "415", {"text/plain"}),
         ("retrieveStudy", "200", {"multipart/related"}),
         ("retrieveInstance", "200", {"multipart/related", "application/dicom"}),
+        ("retrieveRenderedInstance", "200", {"image/jpeg", "image/png"}),
+        ("retrieveRenderedFrame", "200", {"image/jpeg", "image/png"}),
+        ("retrieveRenderedFrame", "406", {"text/plain"}),
         ("retrieveInstanceMetadata", "304", set()),
         ("retrieveInstanceMetadata", "200", {"application/dicom+json", "application/json"}),
         ("getChangeFeed", "200", {"application/json"}),
@@ -126,6 +129,21 @@ def test_statuses_are_those_a_row_may_answer():
 def test_bodies_of_answers_are_described_by_media_type(operation, status, media_types):
     found = {one["operationId"]: one for _, _, one in operations(documents()["v2"])}[operation]
     assert set(found["responses"][status].get("content", {})) == media_types
+
+
+def test_frames_are_described_with_their_list_and_all_their_media_types():
+    found = {one["operationId"]: one for _, _, one in operations(documents()["v1"])}["retrieveFrames"]
+    (frames,) = [one for one in found["parameters"] if one["name"] == "frames"]
+    assert (frames["in"], frames["required"], frames["schema"]["type"]) == ("path", True, "array")
+    assert frames["schema"]["items"] == {"type": "integer", "minimum": 1}
+    media_types = set(found["responses"]["200"]["content"])
+    assert {"application/octet-stream", "multipart/related", "image/jp2", "image/jpeg", "image/jls"} <= media_types
+
+
+def test_quality_is_described_with_its_limits():
+    found = {one["operationId"]: one for _, _, one in operations(documents()["v2"])}["retrieveRenderedFrame"]
+    (quality,) = [one for one in found["parameters"] if one["name"] == "quality"]
+    assert quality["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 100}
 
 
 def test_every_answer_describes_the_headers_it_carries():

@@ -12,6 +12,9 @@ LIMIT = Parameter("limit", Place.QUERY, Kind.WHOLE_NUMBER, "limit", "", default=
 ORIGINAL = Parameter("msdicom-request-original", Place.HEADER, Kind.EXACTLY_TRUE, "request_original", "")
 SINCE = Parameter("startTime", Place.QUERY, Kind.DATE_TIME, "start_ticks", "")
 WITH = Parameter("includemetadata", Place.QUERY, Kind.TRUE_OR_FALSE, "include_metadata", "", default=True)
+FRAME = Parameter("frame", Place.PATH, Kind.FRAME_NUMBER, "frame", "")
+FRAMES = Parameter("frames", Place.PATH, Kind.FRAME_LIST, "frames", "")
+QUALITY = Parameter("quality", Place.QUERY, Kind.WHOLE_NUMBER, "quality", "", default=100, minimum=1, maximum=100)
 UNLESS = Parameter("If-None-Match", Place.HEADER, Kind.TEXT, "if_none_match", "")
 
 
@@ -191,3 +194,41 @@ def test_matching_keys_are_what_is_no_other_parameter_of_the_query_as_it_was_typ
 
 def test_a_row_without_matching_keys_has_none():
     assert "matching_keys" not in params.read([LIMIT], {}, "a=b", Headers(()))
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [("1", (1,)), ("3,1,3", (3, 1, 3)), (" 2 , 1", (2, 1)), ("+1,002", (1, 2)), ("999999999999999999", (10**18 - 1,))],
+)
+def test_a_frame_list_keeps_order_and_repeats(text, numbers):
+    assert read(FRAMES, path={"frames": text}) == numbers
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", ",", "1,", ",1", "1,,2", "0", "1,0", "-1", "a", "1.0", "1-3", "1;2", "1 2", "0x1", "\u0661", "9" * 19],
+)
+def test_any_other_text_is_no_frame_list(text):
+    with pytest.raises(InvalidParameter, match="frames: must be frame numbers with commas between them"):
+        read(FRAMES, path={"frames": text})
+
+
+def test_a_frame_list_has_an_end():
+    assert len(read(FRAMES, path={"frames": ",".join(["1"] * 10_000)})) == 10_000
+    for many in (10_001, 2_000_000):
+        with pytest.raises(InvalidParameter, match="at most 10000"):
+            read(FRAMES, path={"frames": ",".join(["1"] * many)})
+
+
+def test_one_frame_is_one_positive_number():
+    assert read(FRAME, path={"frame": "12"}) == 12
+    for text in ("0", "-3", "1,2", "", "x"):
+        with pytest.raises(InvalidParameter, match="frame: must be the number of one frame"):
+            read(FRAME, path={"frame": text})
+
+
+def test_quality_is_100_unless_given():
+    assert [read(QUALITY, query=query) for query in ("", "quality=1", "Quality=100")] == [100, 1, 100]
+    for query in ("quality=0", "quality=101", "quality=", "quality=75.5", "quality=high"):
+        with pytest.raises(InvalidParameter, match="quality"):
+            read(QUALITY, query=query)

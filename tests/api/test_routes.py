@@ -13,7 +13,7 @@ from tests.api import made
 from tests.api.host_rules import Function, pick
 from tests.api.test_labels import SPELLINGS
 
-UID = {"studyInstanceUid": "1.2", "seriesInstanceUid": "3.4", "sopInstanceUid": "5.6"}
+UID = {"studyInstanceUid": "1.2", "seriesInstanceUid": "3.4", "sopInstanceUid": "5.6", "frames": "2,1", "frame": "7"}
 
 
 def functions(endpoints) -> list[Function]:
@@ -46,6 +46,23 @@ def test_other_methods_and_paths_below_a_version_reach_its_catch_all():
             assert pick(served, method, f"/v1.0{path}")[0] == "zy_v1_fallback"
     for method in ("PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"):
         assert pick(served, method, "/V2/studies")[0] == "zy_v2_fallback"
+
+
+def test_frames_and_renderings_do_not_take_each_others_paths():
+    served, instance = functions(made.bound()), "studies/1.2/series/3.4/instances/5.6"
+    for path, operation, given in (
+        ("frames/1", "retrieveFrames", {"frames": "1"}),
+        ("frames/2,1,2", "retrieveFrames", {"frames": "2,1,2"}),
+        ("frames/2%2C1", "retrieveFrames", {"frames": "2,1"}),
+        ("frames/rendered", "retrieveFrames", {"frames": "rendered"}),
+        ("frames/1/rendered", "retrieveRenderedFrame", {"frame": "1"}),
+        ("frames/rendered/rendered", "retrieveRenderedFrame", {"frame": "rendered"}),
+        ("rendered", "retrieveRenderedInstance", {}),
+    ):
+        name, values = pick(served, "GET", f"/v2/{instance}/{path}")
+        assert (name, given.items() <= values.items()) == (f"v2_{operation}", True), path
+    assert pick(served, "GET", f"/v2/{instance}/frames")[0] == "zy_v2_fallback"
+    assert pick(served, "GET", f"/v2/{instance}/frames/1/2")[0] == "zy_v2_fallback"
 
 
 @pytest.mark.parametrize("segment", ["v3", "v2.1", "v1beta", "V9", "v2024-01-01"])

@@ -5,22 +5,17 @@ from __future__ import annotations
 import asyncio
 import warnings
 
-import numpy as np
 import pytest
 from dicomweb_client import DICOMwebClient
 from pydicom.uid import (
     JPEG2000,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
-    RLELossless,
 )
 
 from tests.support.clients import (
     ANY_PARTS,
-    VERSIONS,
     Made,
     ReadPart,
     connected,
@@ -49,12 +44,6 @@ async def plain(client) -> Made:
 async def implicit(client) -> Made:
     """An instance in implicit VR, alone in its study."""
     return await kept(client, made(transfer_syntax=ImplicitVRLittleEndian))
-
-
-@pytest.fixture(scope="module")
-async def compressed(client) -> Made:
-    """An instance with compressed pixel data, alone in its study."""
-    return await kept(client, made(transfer_syntax=JPEG2000Lossless))
 
 
 @pytest.fixture(scope="module")
@@ -243,49 +232,6 @@ async def test_the_python_client_reads_studies_and_series(service, version, seve
             assert {one.SOPInstanceUID for one in series} == {one.sop_instance_uid for one in several[:3]}
 
     await asyncio.to_thread(work)
-
-
-@pytest.mark.parametrize(
-    "syntax",
-    [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian],
-    ids=lambda uid: uid.keyword,
-)
-@pytest.mark.parametrize("multipart", [False, True], ids=["single", "multipart"])
-async def test_uncompressed_syntaxes_become_explicit_little_endian_with_the_same_pixels(client, syntax, multipart):
-    instance = await kept(client, made(transfer_syntax=syntax, frames=2))
-    accept = 'multipart/related; type="application/dicom"' if multipart else "application/dicom"
-    for version in VERSIONS:
-        answer = await get(client, version, instance.path, accept)
-        content = naive_parts(answer.content)[0].content if multipart else answer.content
-        source, got = dicom_of(instance.content), dicom_of(content)
-        assert got.file_meta.TransferSyntaxUID == EXPLICIT
-        assert np.array_equal(got.pixel_array, source.pixel_array)
-        assert [element for element in got if element.keyword != "PixelData"] == [
-            element for element in source if element.keyword != "PixelData"
-        ]
-
-
-@pytest.mark.parametrize("syntax", [JPEG2000Lossless, RLELossless], ids=lambda uid: uid.keyword)
-async def test_compressed_pixels_are_given_as_they_are_or_not_at_all(client, version, syntax):
-    instance = await kept(client, made(transfer_syntax=syntax))
-    for level, path in paths(instance).items():
-        check_parts(await get(client, version, path, ANY_PARTS), [(str(syntax), instance.content)])
-        accept = SINGLE if level == "instance" else 'multipart/related; type="application/dicom"'
-        assert (await get(client, version, path, accept)).status_code == 406
-
-
-@pytest.mark.parametrize("syntax", [JPEG2000Lossless, EXPLICIT], ids=["compressed", "uncompressed"])
-async def test_a_compressed_target_is_406_until_it_can_be_made(client, version, syntax):
-    instance = await kept(client, made(transfer_syntax=syntax))
-    accept = f"application/dicom; transfer-syntax={JPEG2000}"
-    wanted = f"application/dicom; transfer-syntax={JPEG2000Lossless}"
-    answer = await get(client, version, instance.path, wanted)
-    if syntax == JPEG2000Lossless:
-        # What is stored in that syntax is given in it.
-        assert (answer.status_code, answer.content) == (200, instance.content)
-    else:
-        assert answer.status_code == 406
-    assert (await get(client, version, instance.path, accept)).status_code == 406
 
 
 async def test_what_is_not_stored_is_404_at_each_level(client, version, plain):

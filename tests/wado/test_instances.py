@@ -10,11 +10,13 @@ from azure.storage.blob.aio import ContainerClient
 
 from shared.errors import NotAcceptable, NotFound
 from shared.storage.client import BLOB_VERSION
+from shared.storage.frames import StoredFrames
 from shared.storage.instances import StoredInstance
 from shared.storage.stores import Stores, open_stores
 from shared.stow.handlers import store_instances
 from shared.wado.handlers import retrieve_instance, retrieve_study
-from shared.wado.instances import MAX_TRANSCODED_BYTES, as_parts, as_single
+from shared.wado.instances import as_parts, as_single
+from shared.wado.pictures import MAX_CONVERTED_BYTES
 from shared.wire.media import Choice
 from tests.support.calls import AS_STORED, bytes_of, call, multipart
 from tests.support.clients import Made, made, naive_parts, new_uid, uids_of
@@ -67,7 +69,7 @@ async def test_parts_keep_their_order_whatever_their_size(azurite):
     async with watched_stores(azurite.connection_string) as (stores, _):
         instances = await study_of(stores, [500, 2_000_000, 400, 300, 3_000_000, *[100] * 20, 1_500_000])
         found = await listed(stores, instances[0].study_uid)
-        body = b"".join([chunk async for chunk in as_parts(stores.instances, Counted(found), "*", "b")])
+        body = b"".join([chunk async for chunk in as_parts(stores.instances, Counted(found), "b")])
         by_name = {one.sop_instance_uid: one.content for one in instances}
         assert [part.content for part in naive_parts(body)] == [by_name[one.sop_instance_uid] for one in found]
 
@@ -77,7 +79,7 @@ async def test_only_a_few_are_fetched_before_the_client_takes_them(azurite):
         instances = await study_of(stores, [500] * 40)
         found = Counted(await listed(stores, instances[0].study_uid))
         transport.forget()
-        parts = as_parts(stores.instances, found, "*", "b")
+        parts = as_parts(stores.instances, found, "b")
         got = b"".join([await anext(parts) for _ in range(4)])
         await asyncio.sleep(0.2)
         begun = got.count(b"--b\r\n")
@@ -91,7 +93,7 @@ async def test_a_large_instance_is_not_fetched_ahead(azurite):
         instances = await study_of(stores, [500, 2_000_000, 2_000_000, 2_000_000])
         found = await listed(stores, instances[0].study_uid)
         transport.forget()
-        parts = as_parts(stores.instances, Counted(found), "*", "b")
+        parts = as_parts(stores.instances, Counted(found), "b")
         await anext(parts)
         await asyncio.sleep(0.2)
         assert len(transport.calls) <= 1
@@ -142,22 +144,28 @@ def instance_of(syntax: str, length_bytes: int) -> StoredInstance:
     return StoredInstance("1.2", "1.3", "0/w/1/x", 0, length_bytes, syntax, 1)
 
 
-@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"])
+async def not_asked(_: StoredInstance) -> StoredFrames:
+    raise AssertionError("frames were asked for")
+
+
+@pytest.mark.parametrize(
+    "syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.50"]
+)
 async def test_an_instance_that_is_too_long_is_given_as_it_is_only(azurite, syntax):
     async with watched_stores(azurite.connection_string) as (stores, transport):
-        long = instance_of(syntax, MAX_TRANSCODED_BYTES + 1)
+        long = instance_of(syntax, MAX_CONVERTED_BYTES + 1)
         with pytest.raises(NotAcceptable, match=r"transfer-syntax=\*"):
-            as_single(stores.instances, long, EXPLICIT)
-        assert as_single(stores.instances, long, "*").length_bytes == MAX_TRANSCODED_BYTES + 1
-        assert as_single(stores.instances, instance_of(syntax, MAX_TRANSCODED_BYTES), EXPLICIT).length_bytes is None
+            as_single(stores, long, EXPLICIT, not_asked)
+        assert as_single(stores, long, "*", not_asked).length_bytes == MAX_CONVERTED_BYTES + 1
+        assert as_single(stores, instance_of(syntax, MAX_CONVERTED_BYTES), EXPLICIT, not_asked).length_bytes is None
         assert transport.calls == []
 
 
-@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5", "1.2.3"])
-async def test_what_cannot_be_re_encoded_is_refused_before_it_is_read(azurite, syntax):
+async def test_what_is_stored_as_asked_is_not_looked_into(azurite):
     async with watched_stores(azurite.connection_string) as (stores, transport):
-        with pytest.raises(NotAcceptable):
-            as_single(stores.instances, instance_of(syntax, 1000), EXPLICIT)
-        with pytest.raises(NotAcceptable):
-            await anext(as_parts(stores.instances, Counted([instance_of(syntax, 1000)]), EXPLICIT, "b"))
-        assert transport.calls == []
+        (instance,) = await study_of(stores, [500])
+        (found,) = await listed(stores, instance.study_uid)
+        transport.forget()
+        single = as_single(stores, found, EXPLICIT, not_asked)
+        assert b"".join([chunk async for chunk in single.chunks]) == instance.content
+        assert transport.calls == ["GET blob"]

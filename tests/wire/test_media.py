@@ -336,7 +336,7 @@ def test_refusal_lists_what_is_on_offer():
     with pytest.raises(NotAcceptable) as refusal:
         choose(INSTANCE, "text/plain", None)
     text = str(refusal.value)
-    assert f"application/dicom (transfer-syntax * or {EXPLICIT} or {JPEG_2000})" in text
+    assert f'type="application/dicom" (transfer-syntax * or {EXPLICIT} or {JPEG_2000})' in text
     assert 'multipart/related; type="application/dicom"' in text
     assert "text/plain" not in text
 
@@ -366,3 +366,54 @@ def test_hostile_accept_costs_little(text):
     with pytest.raises(NotAcceptable):
         choose(INSTANCE, text, None)
     assert time.process_time() - start < 1
+
+
+OCTETS_AS_STORED = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+PICTURE_FRAMES = (
+    *FRAMES,
+    Offer("image/jpeg", True, ("*", "1.2.840.10008.1.2.4.50"), "*"),
+    Offer("image/jpeg", False, ("*", "1.2.840.10008.1.2.4.50"), "*"),
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "choices"),
+    [
+        ("*/*", [FRAME_PARTS_AS_STORED]),
+        ('multipart/related; type="image/jpeg"', [Choice("image/jpeg", True, "*")]),
+        (
+            'multipart/related; type="image/jpeg", multipart/related; type="application/octet-stream"',
+            [Choice("image/jpeg", True, "*"), FRAME_PARTS],
+        ),
+        (
+            'multipart/related; type="application/octet-stream"; q=0.5, text/html, image/jpeg;q=0.9, image/jpeg;q=0.1',
+            [Choice("image/jpeg", False, "*"), FRAME_PARTS],
+        ),
+        (
+            f'multipart/related; type="image/jpeg", {OCTETS_AS_STORED}',
+            [Choice("image/jpeg", True, "*"), FRAME_PARTS_AS_STORED],
+        ),
+        (
+            f'multipart/related; type="image/jp2", {OCTETS_AS_STORED}',
+            [FRAME_PARTS_AS_STORED, Choice("image/jp2", True, JPEG_2000)],
+        ),
+    ],
+)
+def test_what_else_is_accepted_follows_the_choice_in_its_order(accept, choices):
+    choice = choose(PICTURE_FRAMES, accept, None)
+    assert [choice, *choice.others] == choices
+
+
+def test_what_the_header_accepts_follows_what_the_query_accepts():
+    choice = choose(PICTURE_FRAMES, "application/octet-stream", "image/jpeg, text/html")
+    assert [choice, *choice.others] == [
+        Choice("image/jpeg", False, "*"),
+        Choice("application/octet-stream", False, EXPLICIT),
+    ]
+
+
+def test_a_media_type_in_two_forms_is_listed_once():
+    with pytest.raises(NotAcceptable) as caught:
+        choose(PICTURE_FRAMES, "text/html", None)
+    assert str(caught.value).count("transfer-syntax") == 3
+    assert "image/jpeg (transfer-syntax * or 1.2.840.10008.1.2.4.50)." in str(caught.value)
