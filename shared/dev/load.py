@@ -26,7 +26,8 @@ from shared.dicom.part10 import Part10Scanner
 from shared.dicom.validation import ValidationRules
 from shared.errors import StoreUnavailable
 from shared.settings import Settings, SettingsError
-from shared.storage.index import DataPartition, Snapshot
+from shared.storage.index import Snapshot
+from shared.storage.partitions import DataPartition
 from shared.storage.stores import Stores, open_stores
 from shared.stow.digest import digest, new_instance
 from shared.stow.store import StoreRequest

@@ -247,8 +247,8 @@ def _one_vr(tag: int, words: str, context: _Context) -> str:
 
 
 def _word_bytes(tag: int, vr: str, context: _Context) -> int:
-    """Bytes that are turned around together. Writers keep 32 and 64 bit pixels whole, though OW is words of 16."""
-    if tag == _PIXEL_DATA and vr == "OW" and context.bits_allocated in (32, 64):
+    """Bytes that are turned around together. Writers keep samples of pixel data whole, whatever the words of its VR."""
+    if tag == _PIXEL_DATA and context.bits_allocated in (16, 32, 64):
         return context.bits_allocated // 8
     return WORD_BYTES.get(vr, 1)
 

@@ -6,7 +6,7 @@ from shared.dicom.attributes import Level
 from shared.qido.query import Asked, Resource, parse
 from shared.qido.results import counted, dataset, wanted
 from shared.storage.hits import Criteria, Hit
-from shared.storage.index import DataPartition
+from shared.storage.partitions import DataPartition
 from shared.storage.search import Search
 from shared.storage.stores import Stores
 from shared.wire.call import Call, Reply

@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 
 from shared.storage.feed import Action, Event, Feed
-from shared.storage.index import DataPartition
-from shared.storage.keys import SCHEMA, ulid
+from shared.storage.keys import SCHEMA, uids_of_row, ulid
+from shared.storage.partitions import DataPartition
 from shared.storage.rows import blobs_of
 from shared.storage.tables import Entity, Tables, binary, whole
 
@@ -82,7 +82,7 @@ class Batch:
         """The events of the batch; the same each time they are made."""
         made = []
         for place, victim in enumerate(self.victims):
-            series_uid, _, sop_instance_uid = victim.row.partition("!")
+            series_uid, sop_instance_uid = uids_of_row(victim.row)
             made.append(
                 Event(
                     event_id=f"{job.job_id}.{self.number}.{place}",

@@ -17,7 +17,7 @@ from shared.storage.blobs import Blobs
 from shared.storage.deletejobs import Batch, DeleteJob, DeleteJobs
 from shared.storage.errors import OutcomeUnknown, StorageFailed, TransactionFailed
 from shared.storage.feed import Feed
-from shared.storage.index import DELETING, DataPartition, Index
+from shared.storage.index import DELETING, Index
 from shared.storage.instances import Instances
 from shared.storage.keys import (
     STUDY_GUARD,
@@ -28,10 +28,12 @@ from shared.storage.keys import (
     series_range,
     series_row,
     study_partition,
+    uids_of_row,
     version_number,
 )
 from shared.storage.packs import Packs
-from shared.storage.remains import Remains, place, series_of
+from shared.storage.partitions import DataPartition
+from shared.storage.remains import Remains, place
 from shared.storage.rows import state_of
 from shared.storage.tables import ETAG, Entity, Tables, Write, between, quoted, whole
 
@@ -341,7 +343,7 @@ class Deletion:
     # ---- rows ----
 
     async def _series_uids(self, job: DeleteJob) -> list[str]:
-        return [series_of(row["RowKey"]) for row in await self._remains.series_rows(job)]
+        return [uids_of_row(row["RowKey"])[0] for row in await self._remains.series_rows(job)]
 
     async def _row(self, partition: DataPartition, study_uid: str, row: str, columns: Sequence[str]) -> Entity | None:
         where = study_partition(partition.number, study_uid)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from shared.storage import feed
 from shared.storage.batching import last_existing
 from shared.storage.feed import TABLE, Action, Event, block_partition, event_row, time_text
-from shared.storage.index import DataPartition
-from shared.storage.keys import HINTS, instance_row, main_table, study_partition
+from shared.storage.keys import HINTS, instance_row, main_table, study_partition, uids_of_row
+from shared.storage.partitions import DataPartition
 from shared.storage.tables import Entity, Tables, quoted, whole
 
 _KNOWN_BLOCKS = 4096
@@ -141,7 +141,7 @@ class FeedReader:
         most = min(_PAGE, len(wanted) * _ROWS_FOR_A_READ)
         rows_read = 0
         async for page in self._tables.pages(main_table(study_uid), where, ("RowKey", "version"), most):
-            versions = {row["RowKey"].partition("!")[2]: whole(row, "version") for row in page}
+            versions = {uids_of_row(row["RowKey"])[1]: whole(row, "version") for row in page}
             found |= {uid: versions[uid] for uid in wanted if uid in versions}
             rows_read += len(page)
             if rows_read >= most:

@@ -15,9 +15,9 @@ from shared.dicom.framecut import Cutter, ItemCutter, NativeCutter, NativePlace,
 from shared.errors import NotAcceptable, NotFound
 from shared.storage.blobs import Blobs
 from shared.storage.framesources import FileSource, FrameStarts
-from shared.storage.index import DataPartition
 from shared.storage.instances import PLACE, StoredInstance, stored_instance
 from shared.storage.keys import instance_row, main_table, study_partition
+from shared.storage.partitions import DataPartition
 from shared.storage.pixelrows import PIXEL_COLUMNS, PixelColumns, older_than_frames, pixels_of, unpacked_starts
 from shared.storage.tables import Tables
 

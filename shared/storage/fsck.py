@@ -17,7 +17,7 @@ from shared.storage.blobs import Blobs
 from shared.storage.deletejobs import JOBS
 from shared.storage.feed import BLOCK
 from shared.storage.filters import SegmentFilters
-from shared.storage.keys import SEGMENT_BEGUN, SEGMENT_HEADER, SHARDS, STUDY_GUARD, STUDY_ROW, series_guard
+from shared.storage.keys import SEGMENT_BEGUN, SEGMENT_HEADER, SHARDS, STUDY_GUARD, STUDY_ROW, series_guard, uids_of_row
 from shared.storage.rows import blobs_of, covering_row_key, state_of
 from shared.storage.segments import open_seals
 from shared.storage.tables import Entity, Tables, quoted
@@ -90,14 +90,14 @@ def _check_study(rows: list[Entity], seen: _Seen, report: Report) -> None:
         _expect_cover(by_key[STUDY_ROW], "log", (study_uid,), seen)
     if not instances:
         report.broken.append(f"{where}: a study without instances")
-    held = {key.partition("!")[0] for key in instances}
+    held = {uids_of_row(key)[0] for key in instances}
     report.broken += [f"{where}: instances without a row of their series {uid}" for uid in held - series.keys()]
     report.broken += [f"{where}: series {uid} without instances" for uid in series.keys() - held]
     report.broken += [f"{where}: series {uid} has no guard" for uid in series if series_guard(uid) not in by_key]
     for uid, row in series.items():
         _expect_cover(row, "ser", (study_uid, uid), seen)
     for key, row in instances.items():
-        series_uid, _, sop_instance_uid = key.partition("!")
+        series_uid, sop_instance_uid = uids_of_row(key)
         seen.blobs.update(blobs_of(row))
         seen.events[row["event"]] = (where.partition("~")[0], study_uid, series_uid, sop_instance_uid)
     _check_newest(where, by_key, instances, report)

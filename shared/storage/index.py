@@ -32,6 +32,7 @@ from shared.storage.keys import (
     ulid,
     version_number,
 )
+from shared.storage.partitions import DataPartition
 from shared.storage.pixelrows import FRAMES_SUFFIX, starts_blob
 from shared.storage.rows import (
     METADATA_SUFFIX,
@@ -59,14 +60,6 @@ _SETTLED_KEPT = 4096
 
 # A study or series row with this property is going away; its value is the delete's id.
 DELETING = "deleting"
-
-
-@dataclass(frozen=True, slots=True)
-class DataPartition:
-    """A data partition, by number for keys and by name for people."""
-
-    number: int
-    name: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,17 @@ from dataclasses import dataclass
 
 from shared.errors import NotFound
 from shared.storage.blobs import BlobMissing, Blobs, OpenBlob
-from shared.storage.index import DELETING, DataPartition
-from shared.storage.keys import STUDY_ROW, instance_row, main_table, series_range, series_row, study_partition
+from shared.storage.index import DELETING
+from shared.storage.keys import (
+    STUDY_ROW,
+    instance_row,
+    main_table,
+    series_range,
+    series_row,
+    study_partition,
+    uids_of_row,
+)
+from shared.storage.partitions import DataPartition
 from shared.storage.rows import METADATA_COLUMNS, METADATA_SUFFIX, packed_of, unpacked_metadata
 from shared.storage.tables import Entity, Tables, between, binary, quoted, whole
 
@@ -146,7 +155,7 @@ class Instances:
         async for page in self._pages(partition, study_uid, series_uid, _METADATA):
             documents: list[bytes] = []
             for row in page:
-                series_uid = row["RowKey"].partition("!")[0]
+                series_uid = uids_of_row(row["RowKey"])[0]
                 if "dictionary" in row:
                     dictionaries[series_uid] = zlib.decompress(binary(row, "dictionary"))
                 elif "blob" in row:
@@ -206,7 +215,7 @@ class Instances:
 
 def stored_instance(row: Entity) -> StoredInstance:
     """The instance that a row with the columns of `PLACE` describes."""
-    series_uid, _, sop_instance_uid = row.get("RowKey", "!").partition("!")
+    series_uid, sop_instance_uid = uids_of_row(row.get("RowKey", "!"))
     return StoredInstance(
         series_uid=series_uid,
         sop_instance_uid=sop_instance_uid,

@@ -84,6 +84,12 @@ def instance_row(series_uid: str, sop_instance_uid: str) -> str:
     return f"{series_uid}!{sop_instance_uid}"
 
 
+def uids_of_row(row_key: str) -> tuple[str, str]:
+    """SeriesInstanceUID and SOPInstanceUID of the row of an instance; the second is empty for that of a series."""
+    series_uid, _, sop_instance_uid = row_key.partition("!")
+    return series_uid, sop_instance_uid
+
+
 def series_range(series_uid: str) -> tuple[str, str]:
     """The half-open row-key range of a series row and all its instances."""
     return f"{series_uid}!", f'{series_uid}"'

@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from shared.errors import NotFound, StoreUnavailable
 from shared.storage.blobs import BlobMissing, Blobs, OpenBlob
 from shared.storage.errors import StorageFailed
-from shared.storage.index import DataPartition
 from shared.storage.keys import base36
+from shared.storage.partitions import DataPartition
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from shared.errors import InvalidRequest, StoreUnavailable
@@ -13,6 +14,14 @@ TABLE = "parts"
 DEFAULT_NAME = "Microsoft.Default"
 _PARTITION = "parts"
 _TRIES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DataPartition:
+    """A data partition, by number for keys and by name for people."""
+
+    number: int
+    name: str
 
 
 class Partitions:

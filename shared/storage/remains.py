@@ -24,6 +24,7 @@ from shared.storage.keys import (
     series_range,
     series_row,
     study_partition,
+    uids_of_row,
     ulid,
     version_number,
 )
@@ -88,12 +89,12 @@ class Remains:
         """How a study's row changes, or that it goes, when series or an instance of it go."""
         covers = Covers([], [])
         before = state_of(study)
-        others = [row for row in await self.series_rows(job) if series_of(row["RowKey"]) not in series_uids]
+        others = [row for row in await self.series_rows(job) if uids_of_row(row["RowKey"])[0] not in series_uids]
         if not others:
             covers.stale.extend(self._all_covers(job, "log", before, job.study_uid))
             return [Write("delete", STUDY_ROW, etag=study[ETAG]), Write("delete", STUDY_GUARD)], covers
         after = replace(before, modalities=frozenset(filter(None, map(_modality, others))))
-        if before.newest == victim or series_of(before.newest) in series_uids:
+        if before.newest == victim or uids_of_row(before.newest)[0] in series_uids:
             newest = await self._newest_of(job, others, victim)
             after = replace(after, newest=newest, answer=await self._answer(job, newest, Level.STUDY, before))
         return [await self._change(job, covers, STUDY_ROW, study, before, after, (job.study_uid,))], covers
@@ -132,7 +133,7 @@ class Remains:
         """Row of the instance that was stored last among some series, one instance left out."""
         newest, version = "", -1
         for row in series:
-            where = between(place(job)[1], *series_range(series_of(row["RowKey"])))
+            where = between(place(job)[1], *series_range(uids_of_row(row["RowKey"])[0]))
             async for page in self._instance_rows(job, where):
                 for one in page:
                     if one["RowKey"] != victim and whole(one, "version") > version:
@@ -141,7 +142,7 @@ class Remains:
 
     async def _answer(self, job: DeleteJob, row_key: str, level: Level, before: LevelState) -> Mapping[str, object]:
         """The attributes of a level from an instance's metadata."""
-        series_uid, _, sop_instance_uid = row_key.partition("!")
+        series_uid, sop_instance_uid = uids_of_row(row_key)
         try:
             found = await self._instances.metadata(job.partition, job.study_uid, series_uid, sop_instance_uid)
         except NotFound:
@@ -192,11 +193,6 @@ class Remains:
 def place(job: DeleteJob) -> tuple[str, str]:
     """Table and partition of a job's study."""
     return main_table(job.study_uid), study_partition(job.partition.number, job.study_uid)
-
-
-def series_of(row_key: str) -> str:
-    """SeriesInstanceUID in the RowKey of a series or an instance."""
-    return row_key.partition("!")[0]
 
 
 def _modality(series: Entity) -> str:

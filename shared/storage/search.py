@@ -18,9 +18,18 @@ from shared.errors import NotFound
 from shared.storage.conditions import MODALITIES, Condition, columns_of, match_all
 from shared.storage.filters import SegmentFilters
 from shared.storage.hits import Criteria, Hit, LevelRow
-from shared.storage.index import DELETING, DataPartition
+from shared.storage.index import DELETING
 from shared.storage.instances import Instances
-from shared.storage.keys import STUDY_ROW, instance_row, main_table, series_range, series_row, study_partition
+from shared.storage.keys import (
+    STUDY_ROW,
+    instance_row,
+    main_table,
+    series_range,
+    series_row,
+    study_partition,
+    uids_of_row,
+)
+from shared.storage.partitions import DataPartition
 from shared.storage.tables import Entity, Tables, between, quoted, whole
 from shared.storage.walk import SegmentWalk
 from shared.storage.whereabouts import Whereabouts
@@ -173,7 +182,7 @@ class Search:
         async for page in self._tables.pages(main_table(study_uid), asked, _distinct(columns)):
             for row in page:
                 # The study sorts first, and a series before its instances.
-                series_uid, _, sop_instance_uid = row["RowKey"].partition("!")
+                series_uid, sop_instance_uid = uids_of_row(row["RowKey"])
                 if sop_instance_uid == _GUARD:
                     continue
                 if not series_uid:

@@ -17,10 +17,10 @@ from shared.storage.deletion import Deletion
 from shared.storage.feed import Feed
 from shared.storage.feed_reader import FeedReader
 from shared.storage.frames import Frames
-from shared.storage.index import DataPartition, Index
+from shared.storage.index import Index
 from shared.storage.instances import Instances
 from shared.storage.packs import Packs
-from shared.storage.partitions import Partitions
+from shared.storage.partitions import DataPartition, Partitions
 from shared.storage.search import Search
 from shared.storage.sweep import Sweep
 from shared.storage.tables import Tables

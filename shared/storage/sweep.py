@@ -17,9 +17,9 @@ from shared.storage.blobs import Blobs, ListedBlob
 from shared.storage.deletejobs import JOBS, DeleteJob
 from shared.storage.deletion import Deletion
 from shared.storage.feed import Action, Event, Feed
-from shared.storage.index import DELETING, DataPartition, Index
+from shared.storage.index import DELETING, Index
 from shared.storage.keys import STUDY_ROW, base36, instance_row, main_table, series_row, study_partition
-from shared.storage.partitions import Partitions
+from shared.storage.partitions import DataPartition, Partitions
 from shared.storage.rows import BESIDE_SUFFIXES, state_of
 from shared.storage.segments import SegmentLog, open_seals
 from shared.storage.tables import ETAG, Entity, Tables, whole

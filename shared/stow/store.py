@@ -14,7 +14,8 @@ from shared.dicom.part10 import NotDicom, Part10Scanner, ScannedFile
 from shared.dicom.reasons import FailureReason, WarningReason
 from shared.dicom.validation import ValidationRules
 from shared.storage.errors import StorageFailed
-from shared.storage.index import DataPartition, Snapshot
+from shared.storage.index import Snapshot
+from shared.storage.partitions import DataPartition
 from shared.storage.rows import NewInstance
 from shared.storage.stores import Stores
 from shared.storage.tables import TRANSACTION_BYTES, TRANSACTION_LIMIT, Entity

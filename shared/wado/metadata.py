@@ -6,7 +6,7 @@ import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack
 
-from shared.storage.index import DataPartition
+from shared.storage.partitions import DataPartition
 from shared.storage.stores import Stores
 from shared.wire.call import Call, Reply
 from shared.wire.encoding import accepts_gzip

@@ -10,8 +10,8 @@ import pytest
 from shared.changefeed.handlers import get_change_feed_by_sequence, get_change_feed_by_time, get_latest_change
 from shared.errors import InvalidParameter
 from shared.storage.feed import Action, Event
-from shared.storage.index import DataPartition
 from shared.storage.keys import instance_row, main_table, study_partition, ulid
+from shared.storage.partitions import DataPartition
 from shared.storage.tables import whole
 from tests.storage.made import DEFAULT, store
 from tests.support.calls import bytes_of, call

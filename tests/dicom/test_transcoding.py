@@ -22,7 +22,7 @@ from pydicom.uid import (
 
 from shared.dicom.part10 import NotDicom, Part10Scanner, read_dataset
 from shared.dicom.transcoding import ExplicitLittleWriter, can_rewrite
-from tests.support.files import file_parameters, sound_files, synthetic_instance
+from tests.support.files import file_parameters, shipped_file, sound_files, synthetic_instance
 
 SOURCES = (ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 WORD_TYPES = {"OW": "u2", "OF": "u4", "OL": "u4", "OD": "u8", "OV": "u8"}
@@ -87,6 +87,17 @@ def test_a_real_file_says_the_same_in_explicit_little_endian(path: Path) -> None
     scanned = scanner.finish()
     assert scanned.transfer_syntax == ExplicitVRLittleEndian
     read_dataset(scanned)
+
+
+@pytest.mark.parametrize("name", ["SC_rgb_expb_16bit.dcm", "SC_rgb_expb_32bit.dcm"])
+def test_samples_are_turned_around_whole_where_their_vr_has_bytes(name: str) -> None:
+    """Writers use OB for more than 8 bits. The shipped files have values that read the same both ways; these do not."""
+    data = shipped_file(name).read_bytes()
+    size_bytes = len(pydicom.dcmread(BytesIO(data)).PixelData)
+    assert data[-size_bytes:] == pydicom.dcmread(BytesIO(data)).PixelData
+    source = data[:-size_bytes] + (bytes(range(251)) * size_bytes)[:size_bytes]
+    result = pydicom.dcmread(BytesIO(rewrite(source, ExplicitVRBigEndian)))
+    assert np.array_equal(result.pixel_array, pydicom.dcmread(BytesIO(source)).pixel_array)
 
 
 def mark_byte_order(dataset: Dataset, *, big: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from shared.storage.index import DataPartition
+from shared.storage.partitions import DataPartition
 from shared.storage.rows import LevelValues, NewInstance
 from shared.storage.stores import Stores
 

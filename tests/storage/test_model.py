@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from shared.errors import NotFound
 from shared.storage.conditions import any_modality, one_of
 from shared.storage.hits import Criteria, Hit
-from shared.storage.index import DataPartition
+from shared.storage.partitions import DataPartition
 from shared.storage.stores import Stores
 from tests.storage.made import store
 from tests.support.storage import watched_stores

@@ -215,7 +215,7 @@ async def test_named_studies_come_newest_first_and_unknown_ones_are_left_out(azu
 
 
 async def test_data_partitions_do_not_see_each_other(azurite):
-    from shared.storage.index import DataPartition
+    from shared.storage.partitions import DataPartition
 
     async with watched_stores(azurite.connection_string) as (stores, _):
         other = DataPartition(1, "other")
