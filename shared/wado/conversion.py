@@ -18,9 +18,6 @@ _CHUNK_BYTES = 1024 * 1024
 UNCOUNTED_BYTES = 1024 * 1024
 """A result up to this size waits for its client without a share of the budget, so that slow clients hold up nobody."""
 
-# What codecs hold for each sample: OpenJPEG, the most demanding, calculates with two numbers of 32 bits.
-_SAMPLE_BYTES = 8
-
 
 class Conversion:
     """Work on frames of one instance.
@@ -74,7 +71,7 @@ class Conversion:
     async def _converted(self, number: int, before: asyncio.Task[object] | None) -> tuple[bytes, AsyncExitStack]:
         """A frame with what it still holds of the budget."""
         size_bytes = await self._frames.size_bytes(self._picture.stored, number)
-        cost_bytes = frame_cost(self._picture.description, size_bytes, _SAMPLE_BYTES)
+        cost_bytes = frame_cost(self._picture.description, size_bytes)
         async with AsyncExitStack() as stack:
             # Room is given in the order in which it is asked for, so the frame before has its own already.
             room = await stack.enter_async_context(WORK.room(cost_bytes))

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 from shared.errors import NotAcceptable, NotFound
 from shared.storage.frames import StoredFrames
-from shared.storage.index import DataPartition
 from shared.storage.instances import StoredInstance
+from shared.storage.partitions import DataPartition
 from shared.storage.stores import Stores
 from shared.wado import frames, metadata, rendered
 from shared.wado.instances import as_part, as_parts, as_single

@@ -22,6 +22,8 @@ _SMALL_HEADER_BYTES = 64 * 1024
 _COPYING_COST = 4
 # A sequence as data sets takes many times the bytes it was read from.
 _READING_COST = 16
+# OpenJPEG, the most demanding of the codecs, calculates with numbers of 32 bits; rendering goes in blocks.
+_SAMPLE_COST = 8
 _DEFLATED_GROWTH = 8
 _DESCRIPTIONS = 512
 
@@ -127,10 +129,10 @@ async def stored_bytes(frames: Frames, stored: StoredFrames, number: int) -> byt
     return b"".join([chunk async for chunk in frames.chunks(stored, number)])
 
 
-def frame_cost(description: PixelDescription, size_bytes: int, sample_bytes: int) -> int:
-    """What work on a frame costs: its bytes before and after, and so many more for each sample meanwhile."""
+def frame_cost(description: PixelDescription, size_bytes: int) -> int:
+    """What work on a frame costs: its bytes before and after, and what codecs hold for each sample meanwhile."""
     samples = description.rows * description.columns * description.samples
-    return size_bytes + 2 * description.decoded_frame_bytes + sample_bytes * samples
+    return size_bytes + 2 * description.decoded_frame_bytes + _SAMPLE_COST * samples
 
 
 def _header_bytes(stored: StoredFrames) -> int:

@@ -14,9 +14,6 @@ from shared.wado.pictures import PICTURES, check_frames, check_length, frame_cos
 from shared.wado.pixelwork import WORK
 from shared.wire.call import Call, Reply
 
-# Decoding as in conversions, then lookups and windows in numbers of 64 bits, several at a time.
-_SAMPLE_BYTES = 32
-
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
@@ -49,7 +46,7 @@ async def frame(call: Call, stores: Stores, number: int) -> Reply:
     check_frames(stored, (number,))
     check_length(stored)
     picture = await PICTURES.open(stores.frames, stored)
-    cost_bytes = frame_cost(picture.description, await stores.frames.size_bytes(stored, number), _SAMPLE_BYTES)
+    cost_bytes = frame_cost(picture.description, await stores.frames.size_bytes(stored, number))
     async with AsyncExitStack() as stack:
         room = await stack.enter_async_context(WORK.room(cost_bytes + picture.reading_cost_bytes))
         header = picture.header or await stores.frames.header(stored)
