@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from shared.dicom.elements import DEFLATED_EXPLICIT_LITTLE, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 
-MAX_FRAME_BYTES = 512 * 1024 * 1024
+MAX_FRAME_BYTES = 256 * 1024 * 1024
 
 NATIVE = frozenset({IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED_EXPLICIT_LITTLE})
 FLOATS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
