@@ -6,11 +6,13 @@ import argparse
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import aiohttp
 
 from shared.dev.bench_files import BIG_ENDIAN, IMPLICIT, RELATED, MadeInstance, body, body_bytes, instance, series_of
+from shared.dev.bench_framed import FramedObject, pictures
 from shared.dev.bench_report import KIB, MIB, BenchError, Figures, Progress, machine, number
 from shared.dev.bench_service import Service, running_service
 from shared.dicom.elements import EXPLICIT_LITTLE
@@ -21,20 +23,25 @@ Stores and retrieves large bodies through the real local host, a process of its 
 Azurite. The client makes bodies while it sends them and throws away what it receives.
 
   above idle  the most memory the host's process held while the request ran (VmHWM, begun anew before each request),
-              less what it held when idle: after its first small store and retrieve, before the first large one.
+              less what it held when idle: after small requests of each sort, before the first large one.
               Memory that an earlier request left behind counts.
   now         the same difference a moment after the request: what it keeps
   OK, OVER    whether `above idle` is within the budget; one OVER makes the exit code 1
 
 Requests: a store of one instance and of many of 512 KB in one multipart body; then a retrieve of that instance as it
 is stored, of that study as multipart, and of two instances of half the size (100 MB is the most that is re-encoded),
-big-endian and implicit, re-encoded to explicit little endian. MB and KB are powers of two.
+big-endian and implicit, re-encoded to explicit little endian; then 50 requests at once for frames of an object of 2,000
+(512 x 512 pixels, JPEG 2000): 10 each as they are stored, 4 each as explicit little endian, and pictures of one each.
+These have a budget of 256 MB. MB and KB are powers of two.
 """
 
 _INSTANCE_BYTES = 512 * KIB
 _SETTLE_SECONDS = 0.3
 _READ_BYTES = 256 * KIB
 _SINGLE = 'application/dicom; transfer-syntax="{}"'
+_FRAMES, _AT_ONCE = 2_000, 50
+_FRAMES_BUDGET_MEGABYTES = 256
+_FRAME_PARTS = 'multipart/related; type="application/octet-stream"; transfer-syntax={}'
 _STUDY = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 
 Work = Callable[[aiohttp.ClientSession, str], Awaitable[int]]
@@ -50,6 +57,7 @@ class Reading:
         body_bytes: of its large body.
         peak_bytes: above idle, at most.
         kept_bytes: above idle, a moment later.
+        budget_megabytes: above idle; None for that of the others.
     """
 
     name: str
@@ -57,6 +65,7 @@ class Reading:
     body_bytes: int
     peak_bytes: int
     kept_bytes: int
+    budget_megabytes: int | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +86,7 @@ def run(options: argparse.Namespace, progress: Progress) -> int:
 
 def report(idle_bytes: int, readings: Sequence[Reading], budget_megabytes: int) -> tuple[str, int]:
     """What is printed, and the exit code: 1 when a request was over the budget."""
-    over = [each.peak_bytes > budget_megabytes * MIB for each in readings]
+    over = [each.peak_bytes > (each.budget_megabytes or budget_megabytes) * MIB for each in readings]
     rows = tuple(
         (
             each.name,
@@ -119,7 +128,46 @@ async def _measure(service: Service, size_bytes: int, progress: Progress) -> tup
         for each in foreign.values():
             await _store([each])(session, meter.url)
         readings += [await meter.read(name, work) for name, work in requests[4:]]
+        readings += await _frames(meter, session, progress)
     return meter.idle_bytes, readings
+
+
+async def _frames(meter: _Meter, session: aiohttp.ClientSession, progress: Progress) -> list[Reading]:
+    """Many requests at once for frames of one object."""
+    framed = pictures(_FRAMES)
+    progress.step(f"storing {_FRAMES:,} frames")
+    await _store_framed(session, meter.url, framed)
+    kinds: tuple[tuple[str, Callable[[int], str], str], ...] = (
+        ("10 frames as stored", partial(_numbers, 10), _FRAME_PARTS.format("*")),
+        ("4 frames as explicit little endian", partial(_numbers, 4), _FRAME_PARTS.format(EXPLICIT_LITTLE)),
+        ("1 frame as JPEG", lambda place: f"{_numbers(1, place)}/rendered", "image/jpeg"),
+    )
+    readings = []
+    for name, below, accept in kinds:
+        works = [_retrieve(f"{framed.path}/frames/{below(place)}", accept, 1) for place in range(_AT_ONCE)]
+        reading = await meter.read(f"WADO, {_AT_ONCE} x {name}", _together(works))
+        readings.append(replace(reading, budget_megabytes=_FRAMES_BUDGET_MEGABYTES))
+    return readings
+
+
+def _numbers(count: int, place: int) -> str:
+    """Frames spread over the object, others for each place."""
+    return ",".join(str((place * 397 + step * 131) % _FRAMES + 1) for step in range(count))
+
+
+def _together(works: Sequence[Work]) -> Work:
+    async def work(session: aiohttp.ClientSession, url: str) -> int:
+        return sum(await asyncio.gather(*(one(session, url) for one in works)))
+
+    return work
+
+
+async def _store_framed(session: aiohttp.ClientSession, url: str, framed: FramedObject) -> None:
+    headers = {"Content-Type": "application/dicom", "Accept": "application/dicom+json"}
+    headers["Content-Length"] = str(framed.size_bytes)
+    async with session.post(f"{url}/studies", data=framed.pieces(), headers=headers) as response:
+        if response.status not in (200, 202):
+            raise BenchError(f"a store was answered {response.status}: {(await response.read())[:300]!r}")
 
 
 class _Meter:
@@ -163,6 +211,11 @@ async def _warm_up(session: aiohttp.ClientSession, url: str) -> None:
     await _store([foreign])(session, url)
     await _retrieve(f"studies/{pair[0].study_uid}", _STUDY, body_bytes(pair))(session, url)
     await _retrieve(foreign.path, _SINGLE.format(EXPLICIT_LITTLE), foreign.pixel_bytes)(session, url)
+    # The codecs.
+    framed = pictures(2)
+    await _store_framed(session, url, framed)
+    await _retrieve(f"{framed.path}/frames/1,2", _FRAME_PARTS.format(EXPLICIT_LITTLE), 1)(session, url)
+    await _retrieve(f"{framed.path}/rendered", "image/jpeg", 1)(session, url)
 
 
 def _store(instances: list[MadeInstance]) -> Work:

@@ -53,7 +53,7 @@ async def test_memory_shows_what_each_request_takes_above_idle(capsys):
     code, heads, rows = await printed(capsys, "memory", "--megabytes", "2", "--budget", "500")
     assert code == 0
     assert heads == ["request", "body MB", "seconds", "above idle MB", "now MB", "budget"]
-    assert len(rows) == 6
+    assert len(rows) == 9
     assert {row[-1] for row in rows.values()} == {"OK"}
 
 
@@ -63,6 +63,13 @@ def test_one_request_over_the_budget_fails_the_memory_benchmark(budget, verdicts
     text, got = report(100 * MIB, readings, budget)
     assert got == code
     assert [line.split()[-1] for line in text.splitlines()[-2:]] == verdicts
+
+
+def test_many_requests_at_once_have_a_budget_of_their_own():
+    readings = [Reading("at once", 0.1, MIB, 20 * MIB, 0, budget_megabytes) for budget_megabytes in (19, 20, None)]
+    text, code = report(100 * MIB, readings, 20)
+    assert code == 1
+    assert [line.split()[-1] for line in text.splitlines()[-3:]] == ["OVER", "OK", "OK"]
 
 
 async def test_json_shows_ours_and_pydicoms_time_for_each_file(capsys):
