@@ -1,0 +1,145 @@
+"""`python -m shared.dev.contract diff BASE REVISION`: what changed between two OpenAPI documents, and what breaks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from pathlib import Path
+
+from shared.api.breaking import engine, loading
+from shared.api.breaking.documents import Document, DocumentError
+from shared.api.breaking.findings import JSON_SCHEMA, Finding, Level
+
+OTHER_ENGINE = "oasdiff"
+_NOTHING = Document({"openapi": "3.0.3"})
+_OTHER_ENGINE_SECONDS = 120
+
+_SCHEMA_TEXT = f"""\
+Findings as JSON (--format json) are an array, worst first, of this schema:
+
+{json.dumps(JSON_SCHEMA, indent=2)}
+
+Exit code: 0 when nothing breaks, 1 when something does, 2 when the command or a document cannot be read.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code of a subcommand."""
+    parser = argparse.ArgumentParser(prog="python -m shared.dev.contract", description=__doc__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_diff(commands)
+    options = parser.parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    return run(options)
+
+
+def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "diff",
+        help="findings between any two OpenAPI 3.0 or 3.1 documents",
+        description="Print what changed from BASE, which clients were written for, to REVISION.",
+        epilog=_SCHEMA_TEXT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("base", type=Path, metavar="BASE", help="document clients were written for, YAML or JSON")
+    parser.add_argument("revision", type=Path, metavar="REVISION", help="document to be served, YAML or JSON")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    parser.add_argument(
+        "--fail-on",
+        choices=("ERR", "WARN"),
+        default="ERR",
+        help="lowest level that exits with 1 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--today",
+        type=date.fromisoformat,
+        metavar="DATE",
+        help="day that sunsets of removed operations are compared with; without it no sunset counts as past",
+    )
+    parser.add_argument(
+        "--second-opinion",
+        action="store_true",
+        help=f"also run {OTHER_ENGINE} when it is on the PATH, and print what it says to stderr; the exit code stays",
+    )
+    parser.set_defaults(run=_diff)
+
+
+def _diff(options: argparse.Namespace) -> int:
+    try:
+        findings = engine.compare(
+            loading.read(options.base.read_bytes()), loading.read(options.revision.read_bytes()), options.today
+        )
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except DocumentError as error:
+        print(_blamed(error, options), file=sys.stderr)
+        return 2
+    _write(as_json(findings) if options.format == "json" else as_text(findings))
+    if options.second_opinion:
+        print(second_opinion(options.base, options.revision), file=sys.stderr)
+    failing = {Level.ERR} if options.fail_on == "ERR" else {Level.ERR, Level.WARN}
+    return 1 if any(finding.level in failing for finding in findings) else 0
+
+
+def _write(text: str) -> None:
+    """Print in UTF-8 whatever the terminal is set to: documents hold every character."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(f"{text}\n".encode())
+    sys.stdout.flush()
+
+
+def _blamed(error: DocumentError, options: argparse.Namespace) -> str:
+    """An error with the name of the document that has it, where one of them alone has it too."""
+    for path in (options.base, options.revision):
+        try:
+            engine.compare(_NOTHING, loading.read(path.read_bytes()))
+        except DocumentError as own:
+            return f"{path}: {own}"
+    return str(error)
+
+
+def as_json(findings: Iterable[Finding]) -> str:
+    """Findings as a JSON array."""
+    return json.dumps([finding.as_json() for finding in findings], indent=2, ensure_ascii=False)
+
+
+def as_text(findings: Sequence[Finding]) -> str:
+    """Findings for people: a line each with level, operation, rule and sentence, then the place; a count last."""
+    lines = []
+    for finding in findings:
+        where = f"{finding.operation} ({finding.operation_id})" if finding.operation_id else finding.operation
+        lines.append(f"{finding.level.value:4} {where or 'document'} [{finding.id}] {finding.text}")
+        lines.append(f"     at {finding.path or '/'}")
+    counts = {level: sum(1 for finding in findings if finding.level is level) for level in Level}
+    lines.append(", ".join(f"{count} {level.value}" for level, count in counts.items()))
+    return "\n".join(lines)
+
+
+def second_opinion(base: Path, revision: Path) -> str:
+    """What the other engine says of two documents, or that it is not there."""
+    program = shutil.which(OTHER_ENGINE)
+    if program is None:
+        return f"no second opinion: {OTHER_ENGINE} is not on the PATH"
+    command = [program, "breaking", str(base), str(revision), "--format", "text"]
+    try:
+        run = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_OTHER_ENGINE_SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        return f"no second opinion: {OTHER_ENGINE} took longer than {_OTHER_ENGINE_SECONDS} seconds"
+    return f"second opinion of {OTHER_ENGINE}:\n{(run.stdout + run.stderr).strip() or 'nothing breaks'}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
