@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -104,15 +104,17 @@ class Blobs:
             if response.status_code == 404:
                 raise BlobMissing(name)
             expect(response, "get blob", 200, 206)
-            yield OpenBlob(
-                length_bytes=int(response.headers.get("Content-Length", "0")),
-                metadata={
-                    key.lower().removeprefix(_META): value
-                    for key, value in response.headers.items()
-                    if key.lower().startswith(_META)
-                },
-                chunks=_chunks(response),
-            )
+            # Closed here, whoever stops reading half way: left to the collector, it would outlive its connection.
+            async with aclosing(_chunks(response)) as chunks:
+                yield OpenBlob(
+                    length_bytes=int(response.headers.get("Content-Length", "0")),
+                    metadata={
+                        key.lower().removeprefix(_META): value
+                        for key, value in response.headers.items()
+                        if key.lower().startswith(_META)
+                    },
+                    chunks=chunks,
+                )
 
     async def listed(self, prefix: str, *, folders: bool = False) -> AsyncIterator[list[ListedBlob]]:
         """Blobs whose names begin with a prefix, page by page.
@@ -173,7 +175,7 @@ class Blobs:
         return await self._client.send(method, url, headers, content)
 
 
-async def _chunks(response: AsyncHttpResponse) -> AsyncIterator[bytes]:
+async def _chunks(response: AsyncHttpResponse) -> AsyncGenerator[bytes, None]:
     raw: Any = response.iter_raw()
     try:
         async for chunk in raw:

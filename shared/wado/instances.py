@@ -129,7 +129,8 @@ def _fetch_small(instances: Instances, instance: StoredInstance) -> asyncio.Task
 
 
 async def _whole(instances: Instances, instance: StoredInstance) -> bytes:
-    return b"".join([chunk async for chunk in _stored(instances, instance)])
+    async with aclosing(_stored(instances, instance)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
 
 
 async def _stored(instances: Instances, instance: StoredInstance) -> AsyncGenerator[bytes, None]:
@@ -161,12 +162,13 @@ async def _rewritten(instances: Instances, instance: StoredInstance) -> AsyncGen
     writer = ExplicitLittleWriter(instance.transfer_syntax)
     fed_bytes = _FED_DEFLATED_BYTES if instance.transfer_syntax == DEFLATED_EXPLICIT_LITTLE else _FED_BYTES
     try:
-        async for chunk in _stored(instances, instance):
-            for start in range(0, len(chunk), fed_bytes):
-                # The byte order of a piece, or its share of the header, is work for another thread.
-                rewritten = await asyncio.to_thread(writer.feed, chunk[start : start + fed_bytes])
-                if rewritten:
-                    yield rewritten
+        async with aclosing(_stored(instances, instance)) as chunks:
+            async for chunk in chunks:
+                for start in range(0, len(chunk), fed_bytes):
+                    # The byte order of a piece, or its share of the header, is work for another thread.
+                    rewritten = await asyncio.to_thread(writer.feed, chunk[start : start + fed_bytes])
+                    if rewritten:
+                        yield rewritten
         yield await asyncio.to_thread(writer.finish)
     except NotDicom as error:
         raise NotAcceptable(f"The instance cannot be given with transfer syntax {EXPLICIT_LITTLE}: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from shared.dicom.pixels import CannotDecode, PixelDescription, describe
@@ -126,7 +127,8 @@ def check_length(stored: StoredFrames) -> None:
 
 async def stored_bytes(frames: Frames, stored: StoredFrames, number: int) -> bytes:
     """One frame as it is stored."""
-    return b"".join([chunk async for chunk in frames.chunks(stored, number)])
+    async with aclosing(frames.chunks(stored, number)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
 
 
 def frame_cost(description: PixelDescription, size_bytes: int) -> int:

@@ -17,7 +17,7 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 from shared.settings import Settings
 from shared.storage.client import aiohttp_transport
 from shared.storage.stores import Stores, open_stores
-from tests.support.azurite import FRESH_ACCOUNTS, fresh_account_name
+from tests.support.azurite import FRESH_ACCOUNTS, FRESH_KEY, KEY, fresh_account_name
 
 _QUIET_SECONDS = 0.04
 _accounts = itertools.count()
@@ -134,6 +134,7 @@ def fresh_account(connection_string: str) -> str:
     number = next(_accounts)
     assert number < FRESH_ACCOUNTS, "raise FRESH_ACCOUNTS"
     account = connection_string.replace("devstoreaccount1", fresh_account_name(number))
+    account = KEY.sub(f"AccountKey={FRESH_KEY}", account)
     _handed_out.append(account)
     return account
 
