@@ -178,8 +178,9 @@ class Blobs:
 async def _chunks(response: AsyncHttpResponse) -> AsyncGenerator[bytes, None]:
     raw: Any = response.iter_raw()
     try:
-        async for chunk in raw:
-            yield chunk
+        async with aclosing(raw):
+            async for chunk in raw:
+                yield chunk
     except AzureError as error:
         raise StoreUnavailable from error
 
