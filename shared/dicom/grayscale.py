@@ -29,6 +29,7 @@ _PADDING_VALUES = {"PixelData": 0x00280120, "FloatPixelData": 0x00280122, "Doubl
 _PADDING_LIMITS = {"PixelData": 0x00280121, "FloatPixelData": 0x00280124, "DoubleFloatPixelData": 0x00280125}
 
 Mapping = Callable[[Floats], Floats]
+Groups = tuple[Dataset, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +118,10 @@ def to_grey(
 
 def transformation(header: Dataset, description: PixelDescription, number: int) -> Transformation:
     """What a data set says of one of its frames; what is broken in it is passed over."""
-    modality = next(_modalities(header, description, number), Rescale())
+    groups = _groups(header, number)
+    modality = next(_modalities(header, groups, description), Rescale())
     ends = modality(np.array(_representable(description), dtype=np.float64))
-    shades = next(_vois(header, number, signed=bool(ends.min() < 0)), None)
+    shades = next(_vois(header, groups, signed=bool(ends.min() < 0)), None)
     # A byte without a window is shown as it is, whichever of its values the frame has.
     if shades is None and isinstance(modality, Rescale) and _is_byte(description):
         shades = Range(float(ends.min()), float(ends.max()))
@@ -136,17 +138,23 @@ def _representable(description: PixelDescription) -> tuple[int, int]:
     return (-count // 2, count // 2 - 1) if description.signed else (0, count - 1)
 
 
-def _places(header: Dataset, group: int, number: int) -> Iterator[Dataset]:
-    """Where attributes of a frame may be, the most special first (PS3.3 §C.7.6.16)."""
-    for groups in (item(header, _PER_FRAME_GROUPS, number - 1), item(header, _SHARED_GROUPS)):
-        place = None if groups is None else item(groups, group)
+def _groups(header: Dataset, number: int) -> Groups:
+    """The functional groups of a frame and those of all frames (PS3.3 §C.7.6.16), as far as there are any."""
+    found = item(header, _PER_FRAME_GROUPS, number - 1), item(header, _SHARED_GROUPS)
+    return tuple(groups for groups in found if groups is not None)
+
+
+def _places(header: Dataset, groups: Groups, group: int) -> Iterator[Dataset]:
+    """Where attributes of a frame may be, the most special first."""
+    for one in groups:
+        place = item(one, group)
         if place is not None:
             yield place
     yield header
 
 
-def _modalities(header: Dataset, description: PixelDescription, number: int) -> Iterator[Mapping]:
-    for place in _places(header, _PIXEL_VALUE_TRANSFORMATION, number):
+def _modalities(header: Dataset, groups: Groups, description: PixelDescription) -> Iterator[Mapping]:
+    for place in _places(header, groups, _PIXEL_VALUE_TRANSFORMATION):
         table_item = item(place, _MODALITY_LUT_SEQUENCE)
         table = None
         if table_item is not None:
@@ -158,9 +166,9 @@ def _modalities(header: Dataset, description: PixelDescription, number: int) -> 
             yield Rescale(slope, next(iter(numbers((place, header), _RESCALE_INTERCEPT)), 0.0))
 
 
-def _vois(header: Dataset, number: int, *, signed: bool) -> Iterator[Mapping]:
+def _vois(header: Dataset, groups: Groups, *, signed: bool) -> Iterator[Mapping]:
     """The tables and windows there are; a table goes before a window beside it."""
-    for place in _places(header, _FRAME_VOI_LUT, number):
+    for place in _places(header, groups, _FRAME_VOI_LUT):
         table_item = item(place, _VOI_LUT_SEQUENCE)
         table = None if table_item is None else lookup_table((table_item, place, header), signed=signed)
         if table is not None:

@@ -59,6 +59,56 @@ class SequenceReader:
         """The items of the sequence whose value lies between the two offsets, its delimiter included if it has one."""
         return self._items(start, stop, implicit, 1)[0]
 
+    def item(self, start: int, stop: int, index: int, *, implicit: bool) -> Item | None:
+        """One item of such a sequence, None when it has fewer. Those before it are passed over and not taken apart.
+
+        Args:
+            start: where the sequence's value begins.
+            stop: where it ends.
+            index: place of the item, from 0.
+            implicit: whether the sequence is in implicit VR.
+        """
+        at = start
+        while at < stop:
+            tag, _, length, at = self._header(at, stop, implicit=True)
+            if tag == SEQUENCE_DELIMITER:
+                break
+            if tag != ITEM:
+                raise NotDicom("A sequence holds something that is not an item.")
+            if not index:
+                return self._item(at, stop if length == UNDEFINED_LENGTH else min(at + length, stop), implicit, 1)[0]
+            index -= 1
+            at = self._end_of_item(at, stop, implicit, 1) if length == UNDEFINED_LENGTH else at + length
+        return None
+
+    def _end_of_item(self, at: int, stop: int, implicit: bool, depth: int) -> int:
+        implicit = implicit or not looks_explicit(self._data[at + 4 : at + 6])
+        while at < stop:
+            tag, vr, length, at = self._header(at, stop, implicit=implicit)
+            if tag == ITEM_DELIMITER:
+                break
+            if tag >> 16 == 0xFFFE:
+                raise NotDicom("The items of a sequence are not nested properly.")
+            if length != UNDEFINED_LENGTH:
+                at += length
+            elif settled_vr(tag, vr, length) in ENCAPSULATING_VRS:
+                at = self._end_of_fragments(at, stop)
+            else:
+                at = self._end_of_sequence(at, stop, implicit, depth + 1)
+        return at
+
+    def _end_of_sequence(self, at: int, stop: int, implicit: bool, depth: int) -> int:
+        if depth > MAX_DEPTH:
+            raise NotDicom(f"Sequences are nested more than {MAX_DEPTH} deep.")
+        while at < stop:
+            tag, _, length, at = self._header(at, stop, implicit=True)
+            if tag == SEQUENCE_DELIMITER:
+                break
+            if tag != ITEM:
+                raise NotDicom("A sequence holds something that is not an item.")
+            at = self._end_of_item(at, stop, implicit, depth) if length == UNDEFINED_LENGTH else at + length
+        return at
+
     def _items(self, at: int, stop: int, implicit: bool, depth: int) -> tuple[list[Item], int]:
         if depth > MAX_DEPTH:
             raise NotDicom(f"Sequences are nested more than {MAX_DEPTH} deep.")

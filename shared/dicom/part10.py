@@ -269,11 +269,12 @@ def read_dataset(scanned: ScannedFile) -> Dataset:
 def _sequence(
     tag: BaseTag, items: list[Item], encodings: tuple[str, ...], *, little: bool, undefined: bool = False
 ) -> DataElement:
-    datasets = Sequence([_item_dataset(item, encodings, little=little) for item in items])
+    datasets = Sequence([item_dataset(item, encodings, little=little) for item in items])
     return DataElement(tag, "SQ", datasets, is_undefined_length=undefined, already_converted=True)
 
 
-def _item_dataset(item: Item, outer_encodings: tuple[str, ...], *, little: bool) -> Dataset:
+def item_dataset(item: Item, outer_encodings: tuple[str, ...], *, little: bool) -> Dataset:
+    """An item of a sequence as a data set; the encodings are those of the data set around it."""
     encodings = outer_encodings
     for node in item.elements:
         if node.tag == SPECIFIC_CHARACTER_SET:

@@ -16,9 +16,11 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from shared.dicom.elements import ITEM, UNDEFINED_LENGTH, find, resolve_vr
-from shared.dicom.framing import NotDicom, parse_item_header
-from shared.dicom.part10 import KeptElement, ScannedFile, read_dataset
+from shared.dicom.elements import find, resolve_vr
+from shared.dicom.framing import NotDicom
+from shared.dicom.nested import SequenceReader
+from shared.dicom.part10 import item_dataset
+from shared.dicom.text import DEFAULT_ENCODINGS
 
 _BINARY_CODES = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "UV": "Q", "SV": "q", "FL": "f", "FD": "d", "OW": "H"}
 _UNIT_BYTES = {"H": 2, "h": 2, "L": 4, "l": 4, "f": 4, "Q": 8, "q": 8, "d": 8}
@@ -94,29 +96,10 @@ def item(dataset: Dataset, tag: int, index: int = 0) -> Dataset | None:
 
 
 def _raw_item(element: RawDataElement, value: bytes, index: int) -> Dataset | None:
-    """Frames have an item each: those before the wanted one are jumped over if they say how long they are."""
-    at = 0
-    while index and len(value) - at >= 8:
-        tag, length = parse_item_header(value, at, little=element.is_little_endian)
-        if tag != ITEM or length == UNDEFINED_LENGTH:
-            break
-        at += 8 + length
-        index -= 1
-    stop = len(value)
-    if index == 0 and len(value) - at >= 8:
-        tag, length = parse_item_header(value, at, little=element.is_little_endian)
-        if tag == ITEM and length != UNDEFINED_LENGTH:
-            stop = min(stop, at + 8 + length)
-    items = _items(element, value[at:stop])
-    return items[index] if index < len(items) else None
-
-
-def _items(element: RawDataElement, value: bytes) -> Sequence[Dataset]:
-    kept = KeptElement(int(element.tag), "SQ", 0, len(value), False)
-    implicit, little = element.is_implicit_VR, element.is_little_endian
-    read = read_dataset(ScannedFile("", len(value), None, implicit, little, (), value, (kept,)))
-    items: Sequence[Dataset] = read[element.tag].value
-    return items
+    """Frames have an item each, thousands of them: only the wanted one is taken apart."""
+    reader = SequenceReader(value, little=element.is_little_endian)
+    found = reader.item(0, len(value), index, implicit=element.is_implicit_VR)
+    return None if found is None else item_dataset(found, DEFAULT_ENCODINGS, little=element.is_little_endian)
 
 
 def _raw_numbers(element: RawDataElement, chain: Sequence[Dataset]) -> Sequence[Any]:

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.tag import BaseTag
 
 from shared.dicom.values import item, numbers, whole_numbers, word, words_of
 from tests.dicom.viewing import item as dataset_of
 
 CENTER, FUNCTION, PADDING, TABLE = 0x00281050, 0x00281056, 0x00280120, 0x00283006
+GROUPS = 0x52009230
 
 
 def raw(tag: int, vr: str | None, value: bytes | None, *, little: bool = True) -> Dataset:
@@ -82,6 +85,34 @@ def test_words_are_little_endian() -> None:
     numbers_in_it.LUTData = [513, 65535]
     assert words_of(numbers_in_it, TABLE) == b"\1\2\xff\xff"
     assert words_of(Dataset(), TABLE) == b""
+
+
+def groups(undefined: int) -> tuple[bytes, list[Dataset]]:
+    """Raw bytes of a sequence of five items with sequences in them; each bit says which of the lengths is left out."""
+    items = []
+    for number in range(5):
+        inner = dataset_of(WindowCenter=number, RedPaletteColorLookupTableData=bytes([number, 1]) * 3)
+        inner.is_undefined_length_sequence_item = bool(undefined & 1)
+        outer = dataset_of(FrameVOILUTSequence=[inner, dataset_of()] * (number % 3), InstanceNumber=number)
+        if number % 3:
+            outer["FrameVOILUTSequence"].is_undefined_length = bool(undefined & 2)
+        outer.is_undefined_length_sequence_item = bool(undefined & 4)
+        items.append(outer)
+    written = DicomBytesIO()
+    written.is_little_endian, written.is_implicit_VR = True, bool(undefined & 8)
+    write_dataset(written, dataset_of(PerFrameFunctionalGroupsSequence=items))
+    return written.getvalue(), items
+
+
+@pytest.mark.parametrize("undefined", range(16))
+def test_any_item_is_found_whatever_lengths_the_ones_before_it_leave_out(undefined: int) -> None:
+    value, items = groups(undefined)
+    vr = None if undefined & 8 else "SQ"
+    sequence = raw(GROUPS, vr, value[8 if vr is None else 12 :])
+    for index, expected in enumerate(items):
+        found = item(sequence, GROUPS, index)
+        assert found == expected
+    assert item(sequence, GROUPS, len(items)) is None
 
 
 def test_an_item_that_is_not_there_is_none() -> None:
