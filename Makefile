@@ -13,10 +13,10 @@ VENV_PYTHON := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight setup run test test-all lint format types imports check lock gallery
+.PHONY: help preflight setup run test test-all lint format types imports contract contract-accept check lock gallery
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
 	@echo "  make run takes PORT (default 7071) and DATA (default .azurite); every target takes PYTHON."
 
 preflight:
@@ -60,10 +60,17 @@ types: setup ## check types
 imports: setup ## check that imports point one way
 	@$(VENV_PYTHON) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
-check: setup ## lint, types, imports, tests: all of continuous integration
+contract: setup ## check that no version breaks what it promised (CONTRACT_BASE=revision to compare with)
+	@$(VENV_PYTHON) -m shared.dev.contract check $(if $(CONTRACT_BASE),--base "$(CONTRACT_BASE)")
+
+contract-accept: setup ## write the documents of all versions to versions/baselines, for a reviewer to see
+	@$(VENV_PYTHON) -m shared.dev.contract accept
+
+check: setup ## lint, types, imports, contract, tests: all of continuous integration
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory imports
+	@$(MAKE) --no-print-directory contract
 	@$(MAKE) --no-print-directory test
 
 lock: setup ## pin the dependencies of pyproject.toml anew (UPGRADE=1 takes newer versions)

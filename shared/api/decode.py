@@ -82,6 +82,19 @@ class Entry:
     def _type(self) -> str:
         return "" if self.node is None else str(self.node.tag).removeprefix(_TAG)
 
+    @property
+    def scalar_text(self) -> str:
+        """The text when it is one, else nothing; notes no fault."""
+        return str(self.node.value) if isinstance(self.node, yaml.ScalarNode) and self._type == "str" else ""
+
+    def at(self, *names: str) -> Entry:
+        """The value below some keys, one in the other; notes no fault when there is none."""
+        node = self.node
+        for name in names:
+            inside = node.value if isinstance(node, yaml.MappingNode) else []
+            node = next((value for key, value in inside if key.value == name), None)
+        return Entry(node, self.file, self.faults)
+
     def fault(self, text: str) -> None:
         """Note that something is wrong here."""
         self.faults.add(self.place, text)
@@ -158,7 +171,9 @@ class Entry:
         """A mapping with known keys; the answer has every one of them, absent ones as entries that are not `given`."""
         found: dict[str, Entry] = {}
         for key, value in self.pairs():
-            name = key.word(r"\S+")
+            name = key._name((*required, *optional))
+            if name in found:
+                key.fault(f"the key {name!r} is given twice")
             if name in required or name in optional:
                 found[name] = value
             elif name:
@@ -168,6 +183,12 @@ class Entry:
                 if name not in found:
                     self.fault(f"the key {name!r} is missing")
         return {name: found.get(name, Entry(None, self.file, self.faults)) for name in (*required, *optional)}
+
+    def _name(self, known: tuple[str, ...]) -> str:
+        """A key; one of the known names may be a word that YAML takes for a boolean, such as `on`."""
+        if isinstance(self.node, yaml.ScalarNode) and self._type == "bool" and self.node.value in known:
+            return str(self.node.value)
+        return self.word(r"\S+")
 
     def items(self) -> list[Entry]:
         """A list."""

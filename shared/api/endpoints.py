@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from shared.api.fallback import Fallback
+from shared.api.farewell import Farewell
 from shared.api.lineup import HeaderLines
 from shared.api.params import Parameter
 from shared.api.patterns import Pattern
@@ -52,6 +53,7 @@ class Endpoint:
         version: label, for logs; empty without a version.
         headers: lines of every answer, errors included.
         work: what it does.
+        farewell: headers about the end of its version; None for a version that stays, and without a version.
     """
 
     name: str
@@ -61,3 +63,4 @@ class Endpoint:
     version: str
     headers: HeaderLines
     work: Service | Fallback
+    farewell: Farewell | None = None

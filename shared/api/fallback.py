@@ -1,4 +1,4 @@
-"""Answers to paths and methods that no row of the asked version serves (contract a.2): 400, 404 and 405 with a body."""
+"""Answers to paths and methods that no row of the asked version serves (contract a.2): 400, 404, 405 and 410."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from shared.api import problems
 from shared.api.arrival import Arrival
-from shared.api.lineup import Found, HeaderLines, Lineup, farewell
+from shared.api.lifecycle import Retirement
+from shared.api.lineup import Found, HeaderLines, Lineup
 from shared.api.manifest import ApiVersion
 from shared.wire.call import Reply
 
@@ -20,11 +21,11 @@ class Fallback:
 
     Attributes:
         lineup: all versions of the manifests.
-        version: the version the catch-all stands below; None for every text that reads as a version.
+        version: the version the catch-all stands below, served or retired; None for every text that reads as a version.
     """
 
     lineup: Lineup
-    version: ApiVersion | None
+    version: ApiVersion | Retirement | None
 
     def reply(self, arrival: Arrival) -> tuple[Reply, HeaderLines]:
         """The answer, and the version headers that belong to it."""
@@ -32,8 +33,10 @@ class Fallback:
         found = self.lineup.at(path)
         alike = [one for one in found if one.row.method == arrival.method]
         headers = self.lineup.headers_at(alike or found)
+        if isinstance(self.version, Retirement):
+            return _gone(self.version), headers
         if self.version is not None:
-            return self._below(self.version, arrival, found, alike), headers + farewell(self.version)
+            return self._below(self.version, arrival, found, alike), headers
         known = self.lineup.spelled(arrival.path_values.get("version", ""))
         if known is not None:
             text = f"Version {known.label.name} exists, but this deployment of the service does not serve it."
@@ -50,6 +53,12 @@ class Fallback:
         if alike:
             return _unsupported(arrival, 405, allow)
         return problems.text(405, f"This path does not take {arrival.method}; it takes {', '.join(methods)}.", allow)
+
+
+def _gone(end: Retirement) -> Reply:
+    successor = end.successor.removeprefix("v")
+    text = f"Version {end.label.name} was retired on {end.on}. Use version {successor}; read more at {end.read_more}"
+    return problems.text(410, text)
 
 
 def _unsupported(arrival: Arrival, status: int, headers: HeaderLines = ()) -> Reply:

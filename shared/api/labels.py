@@ -6,8 +6,13 @@ A label parses as major, optional minor (a missing one is 0) and optional status
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from shared.api.decode import Entry
+
+# What may stand where a file names a version; whether it is a label is another question.
+WORD = r"v[0-9][A-Za-z0-9.-]*"
 _LABEL = re.compile(r"v(0|[1-9][0-9]*)(?:\.(0|[1-9][0-9]*))?(?:-([a-z][a-z0-9]*))?")
 
 # Any text that reads as a version: [date][major[.minor]][status], at least a date or a major number. It does without
@@ -72,3 +77,22 @@ class Label:
     def spelled(self, text: str) -> bool:
         """Whether a caller's version segment means this version."""
         return spells(self.pattern, text)
+
+
+def read(entry: Entry) -> Label:
+    """The label a version file gives itself, which is also its name."""
+    text = entry.word(WORD)
+    label = Label.parse(text)
+    if label is None and text:
+        entry.fault(f"{text!r} is not a label such as v2 or v2.0-prerelease")
+    if text and entry.file != f"{text}.yaml":
+        entry.fault(f"the file of {text} must be named {text}.yaml")
+    return label or Label(0, 0, True, "", "v0")
+
+
+def check_unique(found: Sequence[tuple[Entry, Label]]) -> None:
+    """No two files, given by their roots, are of the same version."""
+    labels = [label for _, label in found]
+    for root, label in found:
+        if labels.count(label) > 1:
+            root.fault(f"{label.text} means the same version as another file")

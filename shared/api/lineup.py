@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
-from email.utils import format_datetime
 
 from shared.api.labels import Label
 from shared.api.manifest import ApiVersion, Row
@@ -26,7 +24,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
-    """The versions of all manifests, ascending, whether this app serves them or not."""
+    """The versions of all manifests but retired ones, ascending, whether this app serves them or not."""
 
     versions: tuple[ApiVersion, ...]
     _paths: tuple[tuple[Pattern, Found], ...]
@@ -72,17 +70,3 @@ class Lineup:
 def paths_of(row: Row) -> tuple[str, ...]:
     """All paths of a row below its version: its own and, when it is partitioned, the one with a partition."""
     return (row.path, PARTITION_PREFIX + row.path) if row.partitioned else (row.path,)
-
-
-def farewell(version: ApiVersion) -> HeaderLines:
-    """What every answer of a deprecated version says about its end (RFC 9745, RFC 8594); nothing for others."""
-    deprecation = version.deprecation
-    if deprecation is None:
-        return ()
-    announced = datetime.combine(deprecation.announced, time(), UTC)
-    sunset = datetime.combine(deprecation.sunset, time(), UTC)
-    return (
-        ("Deprecation", f"@{int(announced.timestamp())}"),
-        ("Sunset", format_datetime(sunset, usegmt=True)),
-        ("Link", f'<{deprecation.read_more}>; rel="deprecation"; type="text/html"'),
-    )

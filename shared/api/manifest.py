@@ -1,4 +1,7 @@
-"""The version files → frozen records. Decoding is strict and reports all faults of all files in one ManifestError."""
+"""The version files → frozen records. Decoding is strict and reports all faults of all files in one ManifestError.
+
+What a file says about the end of its version is read in `lifecycle.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,29 +12,21 @@ from datetime import date
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from shared.api import decode, shapes
+from shared.api import decode, labels, lifecycle, shapes
 from shared.api.decode import Entry, Faults
 from shared.api.labels import Label
+from shared.api.lifecycle import Deprecation, Retirement
 from shared.api.params import Parameter
 from shared.api.shapes import Shapes
 from shared.behaviours import Behaviours
 
 PARTITION_NAME = "partitionName"
+DOCUMENT_HANDLER = "api.get_open_api"
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 _OPERATION = r"[a-z][A-Za-z0-9]*"
 _HANDLER = r"[a-z][a-z0-9]*\.[a-z][a-z0-9_]*"
 _PLACEHOLDER = re.compile(r"\{([A-Za-z][A-Za-z0-9]*)\}")
 _SEGMENT = re.compile(r"\{[A-Za-z][A-Za-z0-9]*\}|[A-Za-z$][A-Za-z0-9$._-]*")
-
-
-@dataclass(frozen=True, slots=True)
-class Deprecation:
-    """Announcement that a version will go. Nothing here is compared with a clock at request time."""
-
-    announced: date
-    sunset: date
-    successor: str
-    read_more: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +99,17 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """All version files of one folder; versions ascend."""
+    """All version files of one folder.
+
+    Attributes:
+        versions: those that are served, deprecated or not, ascending.
+        retired: those that are gone, ascending.
+        service: what is outside any version.
+        shapes: what rows point to.
+    """
 
     versions: tuple[ApiVersion, ...]
+    retired: tuple[Retirement, ...]
     service: Service
     shapes: Shapes
 
@@ -122,51 +125,38 @@ def load(folder: Path) -> Manifests:
     roots = [decode.read(path, faults) for path in sorted(folder.glob("v*.yaml"))]
     if not roots:
         faults.add(f"{folder.name}:1", "there is no version file (v*.yaml)")
-    found = [(root, _version(root, known)) for root in roots if root.given]
-    _check_labels(found)
-    labels = [version.label.text for _, version in found]
+    gone = [(root, _retired(root)) for root in roots if root.at("retired").given]
+    found = [(root, _version(root, known)) for root in roots if root.given and not root.at("retired").given]
+    labelled = [(root, version.label) for root, version in found] + [(root, end.label) for root, end in gone]
+    labels.check_unique(labelled)
+    _check_stability(found)
+    served = [version.label.text for _, version in found]
+    lifecycle.check_successors(labelled, served, [end.label.text for _, end in gone])
     service_root = decode.read(folder / "service.yaml", faults)
-    service = _service(service_root, known, labels)
+    service = _service(service_root, known, served)
     faults.raise_if_any()
     versions = tuple(sorted((version for _, version in found), key=lambda version: version.label))
-    return Manifests(versions, service, known)
+    retired = tuple(sorted((end for _, end in gone), key=lambda end: end.label))
+    return Manifests(versions, retired, service, known)
 
 
 def _version(root: Entry, known: Shapes) -> ApiVersion:
     parts = root.fields(("label", "stability", "released", "deprecation", "summary", "behaviours", "routes"))
-    text = parts["label"].word(r"v[0-9][A-Za-z0-9.-]*")
-    label = Label.parse(text)
-    if label is None and text:
-        parts["label"].fault(f"{text!r} is not a label such as v2 or v2.0-prerelease")
-    if text and root.file != f"{text}.yaml":
-        parts["label"].fault(f"the file of {text} must be named {text}.yaml")
     released = parts["released"].day()
     return ApiVersion(
-        label=label or Label(0, 0, True, "", "v0"),
+        label=labels.read(parts["label"]),
         stability=parts["stability"].word("prerelease|stable"),
         released=released,
-        deprecation=_deprecation(parts["deprecation"], released),
+        deprecation=lifecycle.deprecation(parts["deprecation"], released),
         summary=parts["summary"].text(),
         behaviours=_behaviours(parts["behaviours"]),
         rows=_rows(parts["routes"], known),
     )
 
 
-def _deprecation(entry: Entry, released: date) -> Deprecation | None:
-    if not entry.given:
-        return None
-    parts = entry.fields(("announced", "sunset", "successor", "read_more"))
-    deprecation = Deprecation(
-        announced=parts["announced"].day(),
-        sunset=parts["sunset"].day(),
-        successor=parts["successor"].word(r"v[0-9][A-Za-z0-9.-]*"),
-        read_more=parts["read_more"].word(r"https://[!-;=?-~]+"),
-    )
-    if parts["announced"].given and deprecation.announced < released:
-        parts["announced"].fault("a version cannot be announced as deprecated before it is released")
-    if parts["sunset"].given and deprecation.sunset <= deprecation.announced:
-        parts["sunset"].fault("the sunset must come after the announcement")
-    return deprecation
+def _retired(root: Entry) -> Retirement:
+    parts = root.fields(("label", "retired"))
+    return lifecycle.retirement(parts["retired"], labels.read(parts["label"]))
 
 
 def _behaviours(entry: Entry) -> Behaviours:
@@ -287,23 +277,17 @@ def _check_inputs(row: Row, parts: dict[str, Entry], known: Shapes) -> None:
         parts["refuses"].fault(f"the row both returns and refuses {status}")
 
 
-def _check_labels(found: list[tuple[Entry, ApiVersion]]) -> None:
-    labels = [version.label for _, version in found]
+def _check_stability(found: list[tuple[Entry, ApiVersion]]) -> None:
     for root, version in found:
-        if labels.count(version.label) > 1:
-            root.fault(f"{version.label.text} means the same version as another file")
         if (version.stability == "prerelease") == version.label.released:
             root.fault("a label has a status such as -prerelease exactly when its stability is prerelease")
-        successor = version.deprecation.successor if version.deprecation else ""
-        if successor and (successor == version.label.text or successor not in {label.text for label in labels}):
-            root.fault(f"the successor {successor!r} is not another version of this folder")
 
 
-def _service(root: Entry, known: Shapes, labels: list[str]) -> Service:
+def _service(root: Entry, known: Shapes, served: list[str]) -> Service:
     parts = root.fields(("title", "description", "unversioned_routes", "routes"))
-    word = parts["unversioned_routes"].word(r"refused|v[0-9][A-Za-z0-9.-]*")
-    if word and word != "refused" and word not in labels:
-        parts["unversioned_routes"].fault(f"{word!r} is neither refused nor a version of this folder")
+    word = parts["unversioned_routes"].word(f"refused|{labels.WORD}")
+    if word and word != "refused" and word not in served:
+        parts["unversioned_routes"].fault(f"{word!r} is neither refused nor a version this folder serves")
     rows = _rows(parts["routes"], known)
     if any(row.partitioned for row in rows):
         parts["routes"].fault("rows outside any version cannot be partitioned")

@@ -12,7 +12,7 @@ import yaml
 
 from shared.api import lineup, params
 from shared.api.endpoints import Handler
-from shared.api.manifest import PARTITION_NAME, ApiVersion, Manifests, Row
+from shared.api.manifest import DOCUMENT_HANDLER, PARTITION_NAME, ApiVersion, Manifests, Row
 from shared.api.params import Parameter, Place
 from shared.api.shapes import Answer, Shapes, schema_references
 from shared.storage.stores import Stores
@@ -28,7 +28,7 @@ Node = dict[str, Any]
 
 def document(version: ApiVersion, manifests: Manifests) -> Node:
     """The document of one version. Nothing in it changes without the contract: no build, date or host."""
-    shapes = manifests.shapes
+    shapes = manifests.shapes if version.deprecation is None else manifests.shapes.of_deprecated()
     paths: Node = {}
     for row in version.rows:
         for path in lineup.paths_of(row):
@@ -67,7 +67,7 @@ def as_json(content: Node) -> bytes:
 def handlers(version: ApiVersion, manifests: Manifests) -> Mapping[str, Handler]:
     """The handlers that give out a version's document, by the names rows use. Each writes its text once per process."""
     return {
-        "api.get_open_api": _handler(lambda: as_yaml(document(version, manifests)), YAML_TYPE),
+        DOCUMENT_HANDLER: _handler(lambda: as_yaml(document(version, manifests)), YAML_TYPE),
         "api.get_open_api_json": _handler(lambda: as_json(document(version, manifests)), JSON_TYPE),
     }
 

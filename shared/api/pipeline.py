@@ -84,7 +84,8 @@ async def answer(endpoint: Endpoint, arrival: Arrival, door: Door) -> Reply:
         door.undeclared(endpoint.operation, reply.status)
     if arrival.has_body:
         await body.read_on()
-    reply = replace(reply, headers=BASE_HEADERS + headers + reply.headers)
+    farewell = endpoint.farewell.headers(arrival) if endpoint.farewell else ()
+    reply = replace(reply, headers=BASE_HEADERS + headers + farewell + reply.headers)
     return _logged(reply, endpoint, started)
 
 

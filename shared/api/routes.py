@@ -7,11 +7,11 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from shared.api import openapi, proof
+from shared.api import farewell, openapi, proof
 from shared.api.decode import ManifestError
 from shared.api.endpoints import Endpoint, Handler, Service
 from shared.api.fallback import Fallback
-from shared.api.lineup import PARTITION_PREFIX, Lineup, farewell
+from shared.api.lineup import PARTITION_PREFIX, Lineup
 from shared.api.manifest import METHODS, PARTITION_NAME, ApiVersion, Manifests, Row
 from shared.api.patterns import Pattern, VersionSlot
 from shared.behaviours import Behaviours
@@ -65,6 +65,7 @@ def bind(manifests: Manifests, settings: Settings, resolve: Resolver = room_hand
     binder = _Binder(manifests, Lineup.of(manifests.versions), resolve, [])
     endpoints = [endpoint for version in served for endpoint in binder.version_endpoints(version)]
     endpoints.extend(binder.unversioned_endpoints(served))
+    endpoints.extend(binder.retired_versions())
     endpoints.append(binder.unknown_versions())
     faults = list(dict.fromkeys(binder.faults)) + proof.faults(endpoints)
     if faults:
@@ -73,13 +74,14 @@ def bind(manifests: Manifests, settings: Settings, resolve: Resolver = room_hand
 
 
 def _served(manifests: Manifests, settings: Settings) -> tuple[ApiVersion, ...]:
-    """The versions this app serves."""
+    """The versions this app serves. A setting may go on naming a version that was retired since."""
     if not settings.api_versions:
         return manifests.versions
+    labels = [version.label for version in manifests.versions] + [end.label for end in manifests.retired]
     unknown = [
         f"DICOM_API_VERSIONS names {text!r}, which is no version of this service"
         for text in settings.api_versions
-        if not any(version.label.spelled(text) for version in manifests.versions)
+        if not any(label.spelled(text) for label in labels)
     ]
     if unknown:
         raise ManifestError(unknown)
@@ -99,11 +101,12 @@ class _Binder:
         """Triggers of one version, and its catch-all."""
         slot = VersionSlot(version.label)
         documents = openapi.handlers(version, self.manifests)
+        parting = farewell.of_deprecated(version, self.manifests.versions)
         for row in version.rows:
             service = self._service(version.label.text, row, version.behaviours, documents)
             if service is None:
                 continue
-            headers = self.lineup.headers_for(row.operation) + farewell(version)
+            headers = self.lineup.headers_for(row.operation)
             for suffix, path in _variants(row):
                 yield Endpoint(
                     name=f"{version.label.slug}_{row.operation}{suffix}",
@@ -113,6 +116,7 @@ class _Binder:
                     version=version.label.text,
                     headers=headers,
                     work=service,
+                    farewell=parting,
                 )
         # Last of all functions but one; not zz_ and zzz_, because an underscore sorts after letters.
         yield Endpoint(
@@ -121,8 +125,9 @@ class _Binder:
             methods=METHODS,
             operation="fallback",
             version=version.label.text,
-            headers=self.lineup.headers_at(()) + farewell(version),
+            headers=self.lineup.headers_at(()),
             work=Fallback(self.lineup, version),
+            farewell=parting,
         )
 
     def unversioned_endpoints(self, served: tuple[ApiVersion, ...]) -> Iterator[Endpoint]:
@@ -147,6 +152,20 @@ class _Binder:
                     headers=(),
                     work=service,
                 )
+
+    def retired_versions(self) -> Iterator[Endpoint]:
+        """The one trigger of each retired version. Every app has them: what is gone is served nowhere else either."""
+        for end in self.manifests.retired:
+            yield Endpoint(
+                name=f"zy_{end.label.slug}_retired",
+                pattern=Pattern((VersionSlot(end.label),), open_ended=True),
+                methods=METHODS,
+                operation="retired",
+                version=end.label.text,
+                headers=self.lineup.headers_at(()),
+                work=Fallback(self.lineup, end),
+                farewell=farewell.of_retired(end, self.manifests.versions),
+            )
 
     def unknown_versions(self) -> Endpoint:
         """The catch-all for every text that reads as a version and that no other trigger took."""

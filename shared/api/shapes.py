@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.api.decode import Entry
 from shared.api.params import Kind, Parameter, Place
@@ -56,11 +56,13 @@ class HeaderShape:
         text: for the document.
         type: type word of its schema.
         everywhere: whether every answer below a version may carry it.
+        of_deprecated: what it says in every answer of a deprecated version; empty when it says nothing there.
     """
 
     text: str
     type: str
     everywhere: bool
+    of_deprecated: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,18 @@ class Shapes:
     problems: Mapping[int, Answer]
     headers: Mapping[str, HeaderShape]
     schemas: Mapping[str, object]
+
+    def of_deprecated(self) -> Shapes:
+        """The shapes with headers as a deprecated version has them."""
+        headers = {
+            name: replace(
+                header,
+                text=" ".join(filter(None, (header.text, header.of_deprecated))),
+                everywhere=header.everywhere or bool(header.of_deprecated),
+            )
+            for name, header in self.headers.items()
+        }
+        return replace(self, headers=headers)
 
 
 def decode(root: Entry) -> Shapes:
@@ -213,9 +227,11 @@ def _problems(entry: Entry, known: _Known) -> Iterator[tuple[int, Answer]]:
 
 
 def _header(entry: Entry) -> HeaderShape:
-    parts = entry.fields(("text",), ("type", "everywhere"))
+    parts = entry.fields((), ("text", "type", "everywhere", "of_deprecated"))
+    if parts["text"].node is None and parts["of_deprecated"].node is None:
+        entry.fault("a text is due: 'text', or 'of_deprecated' for a header of deprecated versions alone")
     kind = parts["type"].word("string|integer") if parts["type"].given else "string"
-    return HeaderShape(parts["text"].text(), kind, parts["everywhere"].flag())
+    return HeaderShape(parts["text"].text(), kind, parts["everywhere"].flag(), parts["of_deprecated"].text())
 
 
 def schema_references(schema: object) -> set[str]:

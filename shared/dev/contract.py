@@ -1,4 +1,4 @@
-"""`python -m shared.dev.contract diff BASE REVISION`: what changed between two OpenAPI documents, and what breaks."""
+"""`python -m shared.dev.contract`: what changed between two documents, and the gate that keeps promises."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from shared.api.breaking import engine, loading
 from shared.api.breaking.documents import Document, DocumentError
 from shared.api.breaking.findings import JSON_SCHEMA, Finding, Level
+from shared.dev import contract_gate
+from shared.dev.contract_remarks import GateError
 
 OTHER_ENGINE = "oasdiff"
+_ROOT = Path(__file__).resolve().parents[2]
 _NOTHING = Document({"openapi": "3.0.3"})
 _OTHER_ENGINE_SECONDS = 120
 
@@ -32,10 +35,68 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code of a subcommand."""
     parser = argparse.ArgumentParser(prog="python -m shared.dev.contract", description=__doc__)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_check(commands)
+    _add_accept(commands)
     _add_diff(commands)
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     return run(options)
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="the gate: whether the versions of this folder keep what was promised",
+        description="Exit code: 0 when every promise is kept, 1 when one is broken, 2 when that cannot be told.",
+    )
+    _add_root(parser)
+    parser.add_argument(
+        "--base", default="", metavar="REVISION", help="compare with this commit, not with the last state that landed"
+    )
+    parser.add_argument(
+        "--today",
+        type=date.fromisoformat,
+        metavar="DATE",
+        help="day that sunsets are compared with (default: today, in UTC)",
+    )
+    parser.set_defaults(run=_check)
+
+
+def _add_accept(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "accept", help="write the documents of all versions as baselines, for a reviewer to see"
+    )
+    _add_root(parser)
+    parser.set_defaults(run=_accept)
+
+
+def _add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--root", type=Path, default=_ROOT, metavar="FOLDER", help="folder that has versions/ (default: this one)"
+    )
+
+
+def _check(options: argparse.Namespace) -> int:
+    today = options.today or datetime.now(UTC).date()
+    try:
+        lines, code = contract_gate.check(options.root, today, options.base)
+    except (GateError, OSError) as error:
+        return _undecided(error)
+    _write("\n".join(lines))
+    return code
+
+
+def _accept(options: argparse.Namespace) -> int:
+    try:
+        _write("\n".join(contract_gate.accept(options.root)))
+    except (GateError, OSError) as error:
+        return _undecided(error)
+    return 0
+
+
+def _undecided(error: GateError | OSError) -> int:
+    print(f"contract: {error}", file=sys.stderr)
+    return 2
 
 
 def _add_diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -34,6 +34,21 @@ def folder(tmp_path: Path, **edits: Callable[[str], str]) -> Path:
     return made
 
 
+READ_MORE = "https://docs.example/versions?end=1"
+END = f"{{announced: 2027-01-01, sunset: 2028-01-02, successor: v2, read_more: '{READ_MORE}'}}"
+
+
+def deprecate(text: str) -> str:
+    """The edit that announces the end of a version."""
+    return text.replace("deprecation: null", f"deprecation: {END}")
+
+
+def retire(text: str) -> str:
+    """The edit that ends a version: its file shrinks to two keys."""
+    label = next(line for line in text.splitlines() if line.startswith("label: "))
+    return f"{label}\nretired: {{on: 2028-01-02, successor: v2, read_more: '{READ_MORE}'}}\n"
+
+
 class Undeclared(AssertionError):
     """A row answered with a status it does not name."""
 

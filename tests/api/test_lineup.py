@@ -3,14 +3,8 @@ from __future__ import annotations
 import pytest
 
 from shared.api import manifest
-from shared.api.lineup import Lineup, farewell
+from shared.api.lineup import Lineup
 from tests.api import made
-
-DEPRECATION = "{announced: 2027-01-01, sunset: 2028-01-02, successor: v2, read_more: https://docs.example/bye}"
-
-
-def deprecated(label: str):
-    return {label: lambda text: text.replace("deprecation: null", f"deprecation: {DEPRECATION}")}
 
 
 def lineup(where) -> Lineup:
@@ -22,7 +16,7 @@ def test_supported_versions_are_one_ascending_list():
 
 
 def test_one_line_moves_a_version_from_one_header_to_the_other(tmp_path):
-    where = made.folder(tmp_path, **deprecated("v1__0_prerelease"))
+    where = made.folder(tmp_path, v1__0_prerelease=made.deprecate)
     assert lineup(where).headers_for("storeInstances") == (
         ("api-supported-versions", "1, 2"),
         ("api-deprecated-versions", "1.0-prerelease"),
@@ -30,7 +24,7 @@ def test_one_line_moves_a_version_from_one_header_to_the_other(tmp_path):
 
 
 def test_without_a_supported_version_there_is_no_such_header(tmp_path):
-    where = made.folder(tmp_path, **deprecated("v1"))
+    where = made.folder(tmp_path, v1=made.deprecate)
     for name in ("v2.yaml", "v1.0-prerelease.yaml"):
         path = where / name
         text = path.read_text(encoding="utf-8")
@@ -63,12 +57,9 @@ def test_rows_are_found_by_path_in_every_version(path, operations):
     assert {found.row.operation for found in lineup(made.VERSIONS).at(path)} == operations
 
 
-def test_a_deprecated_version_says_when_it_goes(tmp_path):
-    versions = manifest.load(made.folder(tmp_path, **deprecated("v1"))).versions
-    lines = {version.label.text: dict(farewell(version)) for version in versions}
-    assert lines["v2"] == {}
-    assert lines["v1"] == {
-        "Deprecation": "@1798761600",
-        "Sunset": "Sun, 02 Jan 2028 00:00:00 GMT",
-        "Link": '<https://docs.example/bye>; rel="deprecation"; type="text/html"',
-    }
+def test_a_retired_version_is_in_no_header(tmp_path):
+    where = made.folder(tmp_path, v1__0_prerelease=made.retire, v1=made.deprecate)
+    assert lineup(where).headers_for("storeInstances") == (
+        ("api-supported-versions", "2"),
+        ("api-deprecated-versions", "1"),
+    )

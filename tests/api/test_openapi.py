@@ -12,7 +12,7 @@ from shared.api.params import Place
 from tests.api import made
 
 LABELS = ("v1.0-prerelease", "v1", "v2")
-DEPRECATED = "deprecation: {announced: 2027-01-01, sunset: 2028-01-01, successor: v2, read_more: https://a.example/}"
+FAREWELL = {"Deprecation", "Sunset", "Link", "Warning"}
 
 
 @functools.cache
@@ -178,11 +178,40 @@ def test_the_three_documents_differ_in_label_stability_conduct_and_summary():
 
 
 def test_a_deprecated_version_says_so_at_every_operation(tmp_path):
-    where = made.folder(tmp_path, v1=lambda text: text.replace("deprecation: null", DEPRECATED))
-    found = documents_of(manifest.load(where))
-    assert all(one["deprecated"] and one["x-sunset"] == "2028-01-01" for _, _, one in operations(found["v1"]))
+    found = documents_of(manifest.load(made.folder(tmp_path, v1=made.deprecate)))
+    assert all(one["deprecated"] is True and one["x-sunset"] == "2028-01-02" for _, _, one in operations(found["v1"]))
     assert found["v2"] == documents()["v2"]
     assert list(OpenAPIV30SpecValidator(found["v1"]).iter_errors()) == []
+
+
+def test_only_a_deprecated_version_describes_the_headers_about_its_end_and_at_every_answer(tmp_path):
+    found = documents_of(manifest.load(made.folder(tmp_path, v1=made.deprecate)))
+    for _, _, operation in operations(found["v1"]):
+        for response in operation["responses"].values():
+            assert set(response["headers"]) >= FAREWELL
+    described = found["v1"]["components"]["headers"]
+    assert "several values" in described["Warning"]["description"]
+    assert "deprecated" in described["Warning"]["description"]
+    staying = found["v2"]["components"]["headers"]
+    assert set(described) - set(staying) == {"Deprecation", "Sunset", "Link"}
+    assert "deprecated" not in staying["Warning"]["description"]
+
+
+def test_but_for_its_end_a_deprecated_document_is_the_same(tmp_path):
+    document = documents_of(manifest.load(made.folder(tmp_path, v1=made.deprecate)))["v1"]
+    for item in document["paths"].values():
+        for operation in item.values():
+            assert (operation.pop("deprecated"), operation.pop("x-sunset")) == (True, "2028-01-02")
+    before = json.loads(json.dumps(documents()["v1"]))
+    for one in (document, before):
+        del one["components"]["headers"]
+        for item in one["paths"].values():
+            for operation in item.values():
+                for response in operation["responses"].values():
+                    response.get("headers", {}).clear()
+        for response in one["components"]["responses"].values():
+            response["headers"].clear()
+    assert document == before
 
 
 @pytest.mark.parametrize(
