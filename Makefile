@@ -68,10 +68,9 @@ contract-accept: setup ## write the documents of all versions to versions/baseli
 
 check: setup ## lint, types, imports, contract, tests: all of continuous integration
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory imports
 	@$(MAKE) --no-print-directory contract
-	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory -j2 types test
 
 lock: setup ## pin the dependencies of pyproject.toml anew (UPGRADE=1 takes newer versions)
 	@$(VENV_PYTHON) -m shared.dev.lock $(if $(UPGRADE),--upgrade)

@@ -19,6 +19,7 @@ async def content_of(made: FramedObject) -> bytes:
 
 @pytest.mark.azurite
 @pytest.mark.served
+@pytest.mark.slow
 async def test_a_frame_takes_the_same_calls_and_bytes_in_an_object_of_any_length(capsys):
     code = await asyncio.to_thread(bench.main, ["frames", "--frames", "1", "300", "--rounds", "1", "--cold", "1"])
     out, err = capsys.readouterr()

@@ -120,7 +120,7 @@ def test_make_check_is_every_check_in_order():
     planned = subprocess.run(
         ["make", "-n", "check"], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True, timeout=60
     ).stdout
-    steps = ["ruff check", "ruff format --check", "-m mypy", "lint_imports_command", '-m pytest -m "not slow"']
+    steps = ["ruff check", "ruff format --check", "lint_imports_command", "-m mypy", '-m pytest -m "not slow"']
     places = [planned.index(step) for step in steps]
     assert places == sorted(places)
 

@@ -62,6 +62,7 @@ def files() -> list[Specimen]:
 
 @pytest.mark.azurite
 @pytest.mark.served
+@pytest.mark.slow
 async def test_a_small_file_of_each_syntax_does_what_the_docs_say(files):
     quick = {one.transfer_syntax: one for one in reversed(files) if one.video or one.samples <= QUICK_SAMPLES}
     assert set(quick) == {one.transfer_syntax for one in files}

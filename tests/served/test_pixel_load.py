@@ -94,7 +94,17 @@ async def rendered(loaded: Loaded, place: int) -> None:
         assert (await get(loaded, instance, f"frames/{wanted}/rendered", "image/jpeg")).startswith(b"\xff\xd8")
 
 
-@pytest.mark.parametrize("work", [as_stored, native, rendered], ids=lambda work: work.__name__)
+SLOWLY = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param(as_stored, id="as_stored", marks=SLOWLY),
+        pytest.param(native, id="native"),
+        pytest.param(rendered, id="rendered", marks=SLOWLY),
+    ],
+)
 async def test_fifty_requests_at_once_take_little_memory(loaded: Loaded, work: Work) -> None:
     for warm_up in (as_stored, native, rendered):
         await warm_up(loaded, 1)

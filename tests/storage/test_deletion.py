@@ -161,7 +161,9 @@ async def test_stores_racing_deletes_end_in_one_of_the_two_orders(azurite):
 CALLS = 40
 
 
-@pytest.mark.parametrize("scope", ["study", "series", "instance", "last instance"])
+@pytest.mark.parametrize(
+    "scope", ["study", pytest.param("series", marks=pytest.mark.slow), "instance", "last instance"]
+)
 async def test_a_delete_cut_off_at_any_call_is_finished_or_never_happened(azurite, scope):
     """The worker dies before its first, second, third … call; another one resumes whatever was written down."""
     for cut in range(CALLS):

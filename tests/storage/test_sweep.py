@@ -68,7 +68,9 @@ async def instances(stores, study: str) -> set[str]:
     return {one.sop_instance_uid for page in pages for one in page}
 
 
-@pytest.mark.parametrize("before", ["empty store", "known study", "changed study"])
+@pytest.mark.parametrize(
+    "before", [pytest.param("empty store", marks=pytest.mark.slow), "known study", "changed study"]
+)
 async def test_a_store_cut_off_at_any_call_is_made_whole_or_undone(azurite, before):
     sops = {"1.2.9.1", "1.2.9.2"}
     outcomes = set()
@@ -144,7 +146,7 @@ async def test_a_store_that_storage_fails_at_any_call_is_made_whole_or_undone_wh
     assert set(outcomes) == {(False, False), (False, True), (True, True)}
 
 
-@pytest.mark.parametrize("scope", ["study", "series", "instance"])
+@pytest.mark.parametrize("scope", ["study", pytest.param("series", marks=pytest.mark.slow), "instance"])
 async def test_a_delete_cut_off_at_any_call_is_finished_or_undone(azurite, scope):
     for cut in range(60):
         async with two_workers(azurite.connection_string) as (dying, transport, living):

@@ -24,7 +24,7 @@ BROKEN_FILES = frozenset(
     {"MR_truncated.dcm", "rtplan_truncated.dcm", "emri_small_jpeg_2k_lossless_too_short.dcm", "DICOMDIR-nooffset"}
 )
 
-SLOW_BYTES = 700_000
+SLOW_BYTES = 250_000
 
 CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 
