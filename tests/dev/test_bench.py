@@ -49,6 +49,7 @@ async def test_storage_shows_each_call_in_three_ways_with_both_ratios(capsys):
 
 @pytest.mark.azurite
 @pytest.mark.served
+@pytest.mark.slow
 async def test_memory_shows_what_each_request_takes_above_idle(capsys):
     code, heads, rows = await printed(capsys, "memory", "--megabytes", "2", "--budget", "500")
     assert code == 0
@@ -88,6 +89,7 @@ async def test_multipart_shows_each_reader_for_long_and_short_parts(capsys):
 
 @pytest.mark.azurite
 @pytest.mark.served
+@pytest.mark.slow
 async def test_store_shows_each_request_with_one_and_with_eight_clients_as_share_of_the_floor(capsys):
     code, heads, rows = await printed(capsys, "store", "--rounds", "1", "--scale", "0.01", "--only", " 1 x 512 KB")
     assert code == 0

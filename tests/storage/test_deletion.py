@@ -14,6 +14,7 @@ from tests.storage.made import DEFAULT, WorkerDied, blob_names, covering_rows, r
 from tests.support.storage import describe, watched_stores
 
 pytestmark = pytest.mark.azurite
+SLOW = pytest.mark.slow
 
 
 async def everything(stores) -> dict[str, int]:
@@ -162,7 +163,7 @@ CALLS = 40
 
 
 @pytest.mark.parametrize(
-    "scope", ["study", pytest.param("series", marks=pytest.mark.slow), "instance", "last instance"]
+    "scope", ["study", pytest.param("series", marks=SLOW), pytest.param("instance", marks=SLOW), "last instance"]
 )
 async def test_a_delete_cut_off_at_any_call_is_finished_or_never_happened(azurite, scope):
     """The worker dies before its first, second, third … call; another one resumes whatever was written down."""

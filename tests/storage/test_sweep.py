@@ -20,6 +20,7 @@ from tests.support.storage import WatchedTransport, fresh_settings
 pytestmark = pytest.mark.azurite
 
 AT_ONCE = timedelta(0)
+SLOW = pytest.mark.slow
 
 
 @asynccontextmanager
@@ -146,7 +147,7 @@ async def test_a_store_that_storage_fails_at_any_call_is_made_whole_or_undone_wh
     assert set(outcomes) == {(False, False), (False, True), (True, True)}
 
 
-@pytest.mark.parametrize("scope", ["study", pytest.param("series", marks=pytest.mark.slow), "instance"])
+@pytest.mark.parametrize("scope", [pytest.param("study", marks=SLOW), pytest.param("series", marks=SLOW), "instance"])
 async def test_a_delete_cut_off_at_any_call_is_finished_or_undone(azurite, scope):
     for cut in range(60):
         async with two_workers(azurite.connection_string) as (dying, transport, living):
