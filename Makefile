@@ -13,7 +13,7 @@ VENV_PYTHON := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight setup run test test-all lint format types imports contract contract-accept check lock gallery
+.PHONY: help preflight setup run test test-hosts test-rooms test-all lint format types imports contract contract-accept check lock gallery
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,12 @@ run: setup ## start storage and service, print the base URL
 test: setup ## run the tests
 	@$(VENV_PYTHON) -m pytest -m "not slow"
 
+test-hosts: setup ## the half of the tests that starts hosts
+	@$(VENV_PYTHON) -m pytest -m "not slow" tests/served tests/dev
+
+test-rooms: setup ## the other half; make check runs both at once
+	@$(VENV_PYTHON) -m pytest -m "not slow" --ignore tests/served --ignore tests/dev
+
 test-all: setup ## run the tests, those marked slow included
 	@$(VENV_PYTHON) -m pytest
 
@@ -70,7 +76,7 @@ check: setup ## lint, types, imports, contract, tests: all of continuous integra
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory imports
 	@$(MAKE) --no-print-directory contract
-	@$(MAKE) --no-print-directory -j2 types test
+	@$(MAKE) --no-print-directory -j2 test-hosts test-rooms types
 
 lock: setup ## pin the dependencies of pyproject.toml anew (UPGRADE=1 takes newer versions)
 	@$(VENV_PYTHON) -m shared.dev.lock $(if $(UPGRADE),--upgrade)

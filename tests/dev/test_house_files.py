@@ -120,8 +120,12 @@ def test_make_check_is_every_check_in_order():
     planned = subprocess.run(
         ["make", "-n", "check"], cwd=ROOT, env=environment(), capture_output=True, text=True, check=True, timeout=60
     ).stdout
-    steps = ["ruff check", "ruff format --check", "lint_imports_command", "-m mypy", '-m pytest -m "not slow"']
-    places = [planned.index(step) for step in steps]
+    steps = ["ruff check", "ruff format --check", "lint_imports_command", "shared.dev.contract check"]
+    halves = [
+        '-m pytest -m "not slow" tests/served tests/dev',
+        '-m pytest -m "not slow" --ignore tests/served --ignore',
+    ]
+    places = [planned.index(step) for step in [*steps, *halves, "-m mypy"]]
     assert places == sorted(places)
 
 
