@@ -66,6 +66,20 @@ class StoreUnavailable(DicomWebError):
         retry_after_seconds: how long a client should wait before it tries again.
     """
 
+    _TEXT = "The storage behind this service is not available at the moment. Please try again."
+
     def __init__(self, retry_after_seconds: int = 5) -> None:
-        super().__init__("The storage behind this service is not available at the moment. Please try again.")
+        super().__init__(self._TEXT)
         self.retry_after_seconds = retry_after_seconds
+
+
+class UnknownSchema(StoreUnavailable):
+    """Something is stored in a form that this release does not read: the roll-out of another one is under way."""
+
+    _TEXT = (
+        "Something that this answer needs was stored by another release of the service, in a form that this one cannot "
+        "read. Please try again."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(retry_after_seconds=60)

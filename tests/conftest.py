@@ -8,6 +8,7 @@ import pytest
 
 from shared.dev.azurite import Azurite
 from tests.support.azurite import running_azurite
+from tests.support.pair import started_pair
 from tests.support.served import Service, started
 from tests.support.storage import handed_out
 from tests.support.whole import expect_whole
@@ -35,8 +36,26 @@ def whole_at_the_end(request: pytest.FixtureRequest) -> Iterator[None]:
             expect_whole(account)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Name how many apps serve the versions."""
+    text = "one app serves all versions, or two that share a store: then only tests that ask for `service` are run"
+    parser.addoption("--apps", choices=("one", "split"), default="one", help=text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With two apps, leave those tests out that start apps of their own."""
+    if config.getoption("--apps") == "split":
+        chosen = [item for item in items if "service" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
 @pytest.fixture(scope="session")
-def service() -> Iterator[Service]:
+def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     """The real app on the local host with the sample's settings; `url` is its base."""
+    if request.config.getoption("--apps") == "split":
+        with started_pair() as pair:
+            yield pair.together
+        return
     with started() as running:
         yield running

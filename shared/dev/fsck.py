@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.dev import host_settings
+from shared.errors import StoreUnavailable
 from shared.settings import Settings, SettingsError
 from shared.storage.fsck import Report
 from shared.storage.stores import open_stores
@@ -22,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     host_settings.apply(host_settings.read_values(Path(options.settings)))
     try:
         report = asyncio.run(_report(Settings.from_env()))
-    except SettingsError as error:
+    except (SettingsError, StoreUnavailable) as error:
         print(error, file=sys.stderr)
         return 2
     for line in report.broken:

@@ -11,13 +11,14 @@ from datetime import timedelta
 from pathlib import Path
 
 from shared.dev import host_settings
+from shared.errors import StoreUnavailable
 from shared.settings import Settings, SettingsError
 from shared.storage.stores import open_stores
 from shared.storage.sweep import ORPHAN_AGE, SILENT, Found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when the sweep came to its end."""
+    """Exit code 0 when the sweep came to its end, 2 when the store cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m shared.dev.sweep", description=__doc__)
     parser.add_argument("--settings", default="local.settings.json", help="settings file (default: %(default)s)")
     parser.add_argument(
@@ -36,7 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    found = asyncio.run(_swept(settings, timedelta(seconds=options.silent), timedelta(seconds=options.orphan_age)))
+    try:
+        found = asyncio.run(_swept(settings, timedelta(seconds=options.silent), timedelta(seconds=options.orphan_age)))
+    except StoreUnavailable as error:
+        print(error, file=sys.stderr)
+        return 2
     for name, number in dataclasses.asdict(found).items():
         print(f"{name.replace('_', ' ')}: {number}")
     return 0

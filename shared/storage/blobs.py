@@ -19,6 +19,8 @@ from azure.core.rest import AsyncHttpResponse
 from shared.errors import StoreUnavailable
 from shared.storage.client import BLOB_VERSION, StorageClient, expect
 from shared.storage.errors import StorageFailed
+from shared.storage.keys import SCHEMA
+from shared.storage.schema import NAME, expect_readable
 
 _HEADERS = {"x-ms-version": BLOB_VERSION}
 _META = "x-ms-meta-"
@@ -61,7 +63,10 @@ class ListedBlob:
 
 
 class Blobs:
-    """The blobs of one container. The container is made when a write finds that it is missing."""
+    """The blobs of one container. The container is made when a write finds that it is missing.
+
+    Each one says in its metadata which schema it belongs to, beside what its writer says of it.
+    """
 
     def __init__(self, client: StorageClient, container: str) -> None:
         self._client = client
@@ -96,6 +101,7 @@ class Blobs:
 
         Raises:
             BlobMissing: there is none.
+            UnknownSchema: this code does not read blobs of its form.
         """
         headers = dict(_HEADERS)
         if length is not None:
@@ -104,6 +110,7 @@ class Blobs:
             if response.status_code == 404:
                 raise BlobMissing(name)
             expect(response, "get blob", 200, 206)
+            expect_readable(_number(response.headers.get(_META + NAME)), "blob", name)
             # Closed here, whoever stops reading half way: left to the collector, it would outlive its connection.
             async with aclosing(_chunks(response)) as chunks:
                 yield OpenBlob(
@@ -122,6 +129,9 @@ class Blobs:
         Args:
             prefix: begin of the names.
             folders: give the names up to the next `/` instead, once each.
+
+        Raises:
+            UnknownSchema: this code does not know one of the blobs, so it cannot judge it either.
         """
         query = f"restype=container&comp=list&include=metadata&prefix={quote(prefix, safe='')}"
         if folders:
@@ -132,7 +142,10 @@ class Blobs:
             if response.status_code == 404:
                 return
             root = ElementTree.fromstring(expect(response, "list blobs", 200).content)  # noqa: S314 - storage wrote it
-            yield [_listed(element) for element in root.iter("BlobPrefix" if folders else "Blob")]
+            found = [_listed(element) for element in root.iter("BlobPrefix" if folders else "Blob")]
+            for blob in found:
+                expect_readable(_number(blob.metadata.get(NAME)), "blob", blob.name)
+            yield found
             following = root.findtext("NextMarker")
             if not following:
                 return
@@ -186,7 +199,11 @@ async def _chunks(response: AsyncHttpResponse) -> AsyncGenerator[bytes, None]:
 
 
 def _metadata(metadata: Mapping[str, str] | None) -> dict[str, str]:
-    return {_META + key: value for key, value in (metadata or {}).items()}
+    return {_META + key: value for key, value in {**(metadata or {}), NAME: str(SCHEMA)}.items()}
+
+
+def _number(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.isdecimal() else text
 
 
 def _listed(element: ElementTree.Element) -> ListedBlob:

@@ -20,6 +20,7 @@ from shared.storage.blobs import Blobs
 from shared.storage.errors import OutcomeUnknown, StorageFailed, TransactionFailed
 from shared.storage.feed import Action, Event, Feed
 from shared.storage.keys import (
+    SCHEMA,
     STUDY_GUARD,
     STUDY_ROW,
     instance_row,
@@ -226,7 +227,7 @@ class Index:
         write, after = _level_write(STUDY_ROW, before, after, version, segment, study_uid, settled=settled)
         plan = _Plan([write], [], [], [], 1)
         if before is None:
-            plan.writes.append(Write("insert", STUDY_GUARD))
+            plan.writes.append(Write("insert", STUDY_GUARD, {"schema": SCHEMA}))
         elif None in seen.series.values():
             # A new series in a study that is being deleted would outlive it.
             plan.writes.append(Write("merge", STUDY_GUARD))
@@ -254,7 +255,10 @@ class Index:
                 dictionaries[series_uid] = zlib.decompress(binary(row, "dictionary"))
             if before is None or after.order != before.order:
                 plan.series.append((series_uid, after))
-            plan.writes.extend([write, Write("insert" if row is None else "merge", series_guard(series_uid))])
+            # Merging the number would change a guard of a later form back.
+            guard = series_guard(series_uid)
+            guarding = Write("insert", guard, {"schema": SCHEMA}) if row is None else Write("merge", guard)
+            plan.writes.extend([write, guarding])
         first = len(plan.writes)
         for instance in instances:
             event_id = ulid()

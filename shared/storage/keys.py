@@ -15,8 +15,8 @@ _INVERSE = str.maketrans(_ALPHABET, _ALPHABET[::-1])
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 SHARDS = 16
-SCHEMA = 1
-"""Number of the shape that rows are written in. Code reads this number and the one before."""
+SCHEMA = 2
+"""Number of the form that records are written in. Code reads this number and the one before (`schema.py`)."""
 
 
 def ulid(after: str = "") -> str:

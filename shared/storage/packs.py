@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from shared.errors import NotFound, StoreUnavailable
+from shared.errors import NotFound, StoreUnavailable, UnknownSchema
 from shared.storage.blobs import BlobMissing, Blobs, OpenBlob
 from shared.storage.errors import StorageFailed
 from shared.storage.keys import base36
@@ -33,12 +33,12 @@ class Packs:
     async def open(
         self, partition: DataPartition, study_uid: str, series_uid: str, version: int
     ) -> AsyncIterator[OpenBlob | None]:
-        """The pack of that very version, gzip; None when there is none."""
-        try:
-            async with self._blobs.open(_name(partition, study_uid, series_uid)) as opened:
-                yield opened if opened.metadata.get(_VERSION) == str(version) else None
-        except BlobMissing:
-            yield None
+        """The pack of that very version, gzip; None when there is none that this release reads."""
+        async with AsyncExitStack() as stack:
+            found: OpenBlob | None = None
+            with suppress(BlobMissing, UnknownSchema):
+                found = await stack.enter_async_context(self._blobs.open(_name(partition, study_uid, series_uid)))
+            yield found if found is not None and found.metadata.get(_VERSION) == str(version) else None
 
     def write_behind(
         self,

@@ -68,7 +68,10 @@ class Partitions:
         number = max(taken) + 1
         created = datetime.now(UTC).isoformat()
         by_name = {"number": number, "name": name, "created": created, "schema": SCHEMA}
-        writes = [Write("insert", _name_row(name), by_name), Write("insert", f"i~{number:010d}", {"number": number})]
+        writes = [
+            Write("insert", _name_row(name), by_name),
+            Write("insert", f"i~{number:010d}", {"number": number, "schema": SCHEMA}),
+        ]
         try:
             await self._tables.transact(TABLE, _PARTITION, writes)
         except (TransactionFailed, OutcomeUnknown) as error:

@@ -189,7 +189,9 @@ class SegmentLog:
     async def _begin(self, segment: int) -> None:
         table, where = segment_table(self._kind, segment), segment_partition(self._partition, segment)
         try:
-            await self._tables.transact(table, where, [Write("insert", SEGMENT_BEGUN), Write("insert", SEGMENT_HEADER)])
+            await self._tables.transact(
+                table, where, [Write("insert", mark, {"schema": SCHEMA}) for mark in (SEGMENT_BEGUN, SEGMENT_HEADER)]
+            )
         except TransactionFailed as error:
             if error.code != "EntityAlreadyExists":
                 raise

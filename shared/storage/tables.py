@@ -18,6 +18,7 @@ from azure.core.rest import AsyncHttpResponse
 
 from shared.storage.client import TABLE_VERSION, StorageClient, expect
 from shared.storage.errors import OutcomeUnknown, StorageFailed, TransactionFailed
+from shared.storage.schema import NAME, expect_readable
 
 Entity = Mapping[str, Any]
 ETAG = "odata.etag"
@@ -79,12 +80,17 @@ class Tables:
         self._root = client.account.table_url
 
     async def get(self, table: str, partition: str, row: str, select: Sequence[str] = ()) -> Entity | None:
-        """Read one row by its keys; None when there is none. Its ETag is under `ETAG`."""
-        query = f"?$select={','.join(select)}" if select else ""
+        """Read one row by its keys; None when there is none. Its ETag is under `ETAG`.
+
+        Raises:
+            UnknownSchema: this code does not read rows of its form.
+        """
+        query = _selected(select, "?")
         response = await self._client.send("GET", self._row_url(table, partition, row) + query, _HEADERS)
         if response.status_code == 404:
             return None
         entity: dict[str, Any] = orjson.loads(expect(response, "get row", 200).content)
+        expect_readable(entity.get(NAME), table, partition, row)
         entity[ETAG] = response.headers.get("ETag", "")
         return entity
 
@@ -98,16 +104,20 @@ class Tables:
             where: the `$filter`.
             select: properties to bring; all when empty.
             top: rows a page, at most 1,000.
+
+        Raises:
+            UnknownSchema: this code does not read one of the rows.
         """
-        base = f"{self._root}/{table}()?$filter={quote(where)}&$top={top}"
-        if select:
-            base += f"&$select={','.join(select)}"
+        base = f"{self._root}/{table}()?$filter={quote(where)}&$top={top}{_selected(select, '&')}"
         token = ""
         while True:
             response = await self._client.send("GET", base + token, _HEADERS)
             if response.status_code == 404:
                 return
-            yield orjson.loads(expect(response, "query rows", 200).content)["value"]
+            rows: list[Entity] = orjson.loads(expect(response, "query rows", 200).content)["value"]
+            for row in rows:
+                expect_readable(row.get(NAME), table, row.get("PartitionKey", "?"), row.get("RowKey", "?"))
+            yield rows
             following = {
                 "NextPartitionKey": response.headers.get("x-ms-continuation-NextPartitionKey"),
                 "NextRowKey": response.headers.get("x-ms-continuation-NextRowKey"),
@@ -219,6 +229,11 @@ _VERBS = {"merge": "MERGE", "replace": "PUT", "put": "PUT", "delete": "DELETE"}
 _BATCH = "batch_8f2b6c"
 _CHANGES = "changeset_41d9e0"
 _CHANGE_HEAD = f"--{_CHANGES}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n".encode()
+
+
+def _selected(columns: Sequence[str], before: str) -> str:
+    """The part of a query that asks for some columns; the row's form is told with them, and which row it is."""
+    return f"{before}$select={','.join(dict.fromkeys((*columns, 'RowKey', NAME)))}" if columns else ""
 
 
 def _key(text: str) -> str:

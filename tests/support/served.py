@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from shared.dev.host_settings import environment
 from shared.dev.processes import Child, Guard
@@ -21,6 +22,19 @@ ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 _BASE_URL = re.compile(r"^Base URL: (http://\S+)$", re.MULTILINE)
+
+
+class Process(Protocol):
+    """What tests ask of a process that serves."""
+
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+
+    def last_lines(self) -> str:
+        """The end of what it has printed."""
+
+    def stop(self, wait_seconds: float) -> None:
+        """Ask it to end; after the wait, make it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +49,20 @@ class Service:
 
     url: str
     pid: int
-    process: Child
+    process: Process
 
 
 @contextlib.contextmanager
-def started(settings: Mapping[str, str] | None = None, app: Path = ROOT, *, dies: bool = False) -> Iterator[Service]:
+def started(
+    settings: Mapping[str, str] | None = None, app: Path = ROOT, *, dies: bool = False, code: Path = ROOT
+) -> Iterator[Service]:
     """Run a host for the length of a block. Whatever it did, its store is whole at the end.
 
     Args:
         settings: on top of local.settings.sample.json; storage is the test run's emulator unless they say otherwise.
         app: folder of function_app.py.
         dies: the host is killed in the block, and leaves what a sweep has to make whole.
+        code: folder of the release that serves.
     """
     storage = running_azurite().connection_string
     # Settings of the person who runs the tests stay out of them.
@@ -54,8 +71,8 @@ def started(settings: Mapping[str, str] | None = None, app: Path = ROOT, *, dies
     }
     chosen = {"AzureWebJobsStorage": storage, "DICOM_STORAGE": storage, **(settings or {})}
     command = [sys.executable, "-u", "-m", "shared.dev.host", "--port", "0", "--app", str(app)]
-    command += ["--settings", str(ROOT / "local.settings.sample.json")]
-    process = Child("the local host", command, {**inherited, **chosen})
+    command += ["--settings", str(code / "local.settings.sample.json")]
+    process = Child("the local host", command, {**inherited, **chosen}, folder=code)
     guard = Guard(inherited)
     guard.watch(process.pid)
     try:
