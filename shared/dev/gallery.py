@@ -21,21 +21,13 @@ from shared.dicom.grayscale import Range, Window, transformation
 from shared.dicom.headers import parse_header
 from shared.dicom.pixels import CannotDecode, PixelDescription, decode, describe
 from shared.dicom.rendering import JPEG, render
+from shared.dicom.uids import NEWER_SYNTAXES
 
 # Large enough to see something, small enough for a page.
 _MOST_PIXELS = 3_200_000
 _QUALITY = 90
 # White with a speck or two.
 _BLANK = ("SC_jpeg_no_color_transform", "SC_rgb_jpeg.dcm", "SC_rgb_jpeg_app14", "SC_rgb_jpeg_dcmd")
-
-# Newer than the dictionary of pydicom.
-_NAMES = {
-    "1.2.840.10008.1.2.1.98": "Encapsulated Uncompressed Explicit VR Little Endian",
-    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
-    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
-    "1.2.840.10008.1.2.4.112": "JPEG XL",
-    "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +95,7 @@ def card(candidate: Candidate, folder: Path) -> Card:
     except CannotDecode as refusal:
         failure = str(refusal)
     return Card(
-        syntax=_NAMES.get(uid) or UID(uid).name,
+        syntax=NEWER_SYNTAXES.get(uid) or UID(uid).name,
         uid=uid,
         photometric=photometric,
         file=stored.name,

@@ -24,6 +24,7 @@ from shared.dev.bench_report import BenchError, Progress
 from shared.dev.bench_service import running_service
 from shared.dev.syntax_checks import Checked, Examiner, Outcome, failed
 from shared.dev.syntax_files import Specimen, specimens
+from shared.dicom.uids import NEWER_SYNTAXES
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "transfer-syntaxes.md"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
@@ -39,13 +40,6 @@ HEADS = (
     "beside",
 )
 _ROOT = "1.2.840.10008."
-# Newer than the dictionary of pydicom.
-_NEWER = {
-    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
-    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
-    "1.2.840.10008.1.2.4.112": "JPEG XL",
-    "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
-}
 _AT_ONCE = 3
 _SECONDS = 120
 
@@ -100,7 +94,7 @@ def _line(cells: Sequence[str]) -> str:
 def _cells(row: Checked, reasons: dict[str, int]) -> list[str]:
     specimen = row.specimen
     uid = specimen.transfer_syntax
-    syntax = f"{uid.removeprefix(_ROOT)} {_NEWER.get(uid) or UID(uid).name}"
+    syntax = f"{uid.removeprefix(_ROOT)} {NEWER_SYNTAXES.get(uid) or UID(uid).name}"
     described = [syntax, specimen.name, _kind(specimen.image, specimen.frames)]
     return [*described, *(_shown(outcome, reasons) for outcome in row.cells), row.compared_with]
 

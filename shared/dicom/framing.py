@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from struct import Struct, pack
 
 from shared.dicom.elements import LONG_VRS, VR_BY_CODE
 
@@ -48,6 +48,13 @@ def parse_header(data: bytes, at: int, *, implicit: bool, little: bool) -> Heade
     # Some writers switch to implicit VR within an explicit data set.
     group, element, length = _IMPLICIT_HEADER[little].unpack_from(data, at)
     return group << 16 | element, None, 8, length
+
+
+def element_header(tag: int, vr: str, length: int) -> bytes:
+    """Header of an element in explicit VR, little-endian (PS3.5 §7.1.2)."""
+    if vr in LONG_VRS:
+        return pack("<HH2sHL", tag >> 16, tag & 0xFFFF, vr.encode(), 0, length)
+    return pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode(), length)
 
 
 def parse_item_header(data: bytes, at: int, *, little: bool) -> tuple[int, int]:

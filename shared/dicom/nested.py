@@ -70,11 +70,9 @@ class SequenceReader:
         """
         at = start
         while at < stop:
-            tag, _, length, at = self._header(at, stop, implicit=True)
-            if tag == SEQUENCE_DELIMITER:
+            length, at = self._item_header(at, stop)
+            if length is None:
                 break
-            if tag != ITEM:
-                raise NotDicom("A sequence holds something that is not an item.")
             if not index:
                 return self._item(at, stop if length == UNDEFINED_LENGTH else min(at + length, stop), implicit, 1)[0]
             index -= 1
@@ -101,11 +99,9 @@ class SequenceReader:
         if depth > MAX_DEPTH:
             raise NotDicom(f"Sequences are nested more than {MAX_DEPTH} deep.")
         while at < stop:
-            tag, _, length, at = self._header(at, stop, implicit=True)
-            if tag == SEQUENCE_DELIMITER:
+            length, at = self._item_header(at, stop)
+            if length is None:
                 break
-            if tag != ITEM:
-                raise NotDicom("A sequence holds something that is not an item.")
             at = self._end_of_item(at, stop, implicit, depth) if length == UNDEFINED_LENGTH else at + length
         return at
 
@@ -114,11 +110,9 @@ class SequenceReader:
             raise NotDicom(f"Sequences are nested more than {MAX_DEPTH} deep.")
         items: list[Item] = []
         while at < stop:
-            tag, _, length, at = self._header(at, stop, implicit=True)
-            if tag == SEQUENCE_DELIMITER:
+            length, at = self._item_header(at, stop)
+            if length is None:
                 break
-            if tag != ITEM:
-                raise NotDicom("A sequence holds something that is not an item.")
             item_stop = stop if length == UNDEFINED_LENGTH else at + length
             if item_stop > stop:
                 raise NotDicom("An item is longer than its sequence.")
@@ -126,6 +120,15 @@ class SequenceReader:
             items.append(item)
             at = end if length == UNDEFINED_LENGTH else item_stop
         return items, at
+
+    def _item_header(self, at: int, stop: int) -> tuple[int | None, int]:
+        """Length of the item that begins at a place in a sequence, None for the sequence's end; and what follows."""
+        tag, _, length, at = self._header(at, stop, implicit=True)
+        if tag == SEQUENCE_DELIMITER:
+            return None, at
+        if tag != ITEM:
+            raise NotDicom("A sequence holds something that is not an item.")
+        return length, at
 
     def _item(self, at: int, stop: int, implicit: bool, depth: int) -> tuple[Item, int]:
         # A sequence of VR UN is in implicit VR also within an explicit data set (PS3.5 §6.2.2).

@@ -11,7 +11,7 @@ from dataclasses import replace
 from struct import pack
 
 from shared.dicom.elements import EXPLICIT_LITTLE, LONG_VRS, PIXEL_KEYWORDS, UNDEFINED_LENGTH
-from shared.dicom.framing import NotDicom
+from shared.dicom.framing import NotDicom, element_header
 from shared.dicom.headers import HeaderReader, Span, read_header
 from shared.dicom.headers import parse_header as parse_header  # its name belongs to what recoding promises
 from shared.dicom.pixels import (
@@ -117,9 +117,9 @@ class Recoder:
     def _pixel_header(self, attributes: OutputAttributes) -> bytes:
         if self._encapsulated:
             # An empty basic offset table: where frames begin is not known before they are compressed (PS3.5 §A.4).
-            return _element_header(_PIXEL_DATA, "OB", UNDEFINED_LENGTH) + _ITEM + bytes(4)
+            return element_header(_PIXEL_DATA, "OB", UNDEFINED_LENGTH) + _ITEM + bytes(4)
         tag = next(tag for tag, keyword in PIXEL_KEYWORDS.items() if keyword == self._description.keyword)
-        return _element_header(tag, attributes.vr, self._native.size_bytes)
+        return element_header(tag, attributes.vr, self._native.size_bytes)
 
 
 class _NativeValue:
@@ -213,7 +213,7 @@ def _changed(description: PixelDescription, attributes: OutputAttributes) -> dic
     if attributes.photometric != description.photometric:
         photometric = attributes.photometric.encode("ascii")
         padded = photometric + b" " * (len(photometric) % 2)
-        changed[_PHOTOMETRIC_INTERPRETATION] = _element_header(_PHOTOMETRIC_INTERPRETATION, "CS", len(padded)) + padded
+        changed[_PHOTOMETRIC_INTERPRETATION] = element_header(_PHOTOMETRIC_INTERPRETATION, "CS", len(padded)) + padded
     if attributes.planar is not None and description.samples > 1:
         changed[_PLANAR_CONFIGURATION] = _number(_PLANAR_CONFIGURATION, attributes.planar)
     for tag, after, before in (
@@ -227,10 +227,4 @@ def _changed(description: PixelDescription, attributes: OutputAttributes) -> dic
 
 
 def _number(tag: int, value: int) -> bytes:
-    return _element_header(tag, "US", 2) + pack("<H", value)
-
-
-def _element_header(tag: int, vr: str, length: int) -> bytes:
-    if vr in LONG_VRS:
-        return pack("<HH2sHL", tag >> 16, tag & 0xFFFF, vr.encode(), 0, length)
-    return pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode(), length)
+    return element_header(tag, "US", 2) + pack("<H", value)

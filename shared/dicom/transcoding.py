@@ -23,7 +23,7 @@ from shared.dicom.elements import (
     is_bulk,
     settled_vr,
 )
-from shared.dicom.framing import MAX_INFLATED_BYTES, MAX_KEPT_BYTES, Header, NotDicom
+from shared.dicom.framing import MAX_INFLATED_BYTES, MAX_KEPT_BYTES, Header, NotDicom, element_header
 from shared.dicom.nested import ENCAPSULATING_VRS, Item, Node, SequenceReader
 from shared.dicom.stream import Part10Reader
 
@@ -82,8 +82,8 @@ def file_meta(preamble: bytes, meta: Iterable[tuple[int, str, bytes]], transfer_
     elements[_TRANSFER_SYNTAX_UID] = ("UI", uid + b"\0" * (len(uid) % 2))
     body = bytearray()
     for tag, (vr, value) in sorted(elements.items()):
-        body += _header_bytes(tag, vr, len(value)) + value
-    return preamble + b"DICM" + _header_bytes(_META_GROUP_LENGTH, "UL", 4) + pack("<L", len(body)) + bytes(body)
+        body += element_header(tag, vr, len(value)) + value
+    return preamble + b"DICM" + element_header(_META_GROUP_LENGTH, "UL", 4) + pack("<L", len(body)) + bytes(body)
 
 
 class ExplicitLittleWriter(Part10Reader):
@@ -188,7 +188,7 @@ class ExplicitLittleWriter(Part10Reader):
     def _pass_bulk(self, tag: int, vr: str | None, length: int) -> Iterator[None]:
         out_vr = _out_vr(tag, vr, length, self._context)
         unit = 1 if self._little else _word_bytes(tag, out_vr, self._context)
-        self._out += _header_bytes(tag, out_vr, length)
+        self._out += element_header(tag, out_vr, length)
         rest = b""
         while length:
             yield from self._need(1)
@@ -207,7 +207,7 @@ def _write_node(out: bytearray, node: Node, context: _Context, *, little: bool) 
     if node.tag & 0xFFFF == 0 and node.tag >> 16 > 6:
         return  # group lengths are retired, and would be wrong now (PS3.5 §7.2)
     if node.items is not None:
-        out += _header_bytes(node.tag, "SQ", UNDEFINED_LENGTH)
+        out += element_header(node.tag, "SQ", UNDEFINED_LENGTH)
         for item in node.items:
             out += _ITEM_START
             _write_elements(out, item.elements, context, little=little)
@@ -217,7 +217,7 @@ def _write_node(out: bytearray, node: Node, context: _Context, *, little: bool) 
         raise NotDicom("The file has encapsulated pixel data in a transfer syntax that has none.")
     else:
         vr = _out_vr(node.tag, node.vr, len(node.value), context)
-        out += _header_bytes(node.tag, vr, len(node.value))
+        out += element_header(node.tag, vr, len(node.value))
         out += node.value if little else _swapped(node.value, _word_bytes(node.tag, vr, context))
 
 
@@ -260,9 +260,3 @@ def _swapped(value: bytes, unit: int) -> bytes:
     words = array(_ARRAY_CODES[unit], value[:whole])
     words.byteswap()
     return words.tobytes() + value[whole:]
-
-
-def _header_bytes(tag: int, vr: str, length: int) -> bytes:
-    if vr in LONG_VRS:
-        return pack("<HH2sHL", tag >> 16, tag & 0xFFFF, vr.encode(), 0, length)
-    return pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr.encode(), length)

@@ -6,6 +6,15 @@ import re
 
 MAX_UID_CHARACTERS = 64
 
+NEWER_SYNTAXES = {
+    "1.2.840.10008.1.2.1.98": "Encapsulated Uncompressed Explicit VR Little Endian",
+    "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
+    "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
+    "1.2.840.10008.1.2.4.112": "JPEG XL",
+    "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
+}
+"""Names of transfer syntaxes that pydicom's dictionary may not have yet (PS3.6 Annex A)."""
+
 _UID = re.compile(r"[0-9.]*[0-9]", re.ASCII)
 _STRICT_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*", re.ASCII)
 

@@ -11,7 +11,8 @@ import pytest
 import requests
 from dicomweb_client import DICOMwebClient
 
-from tests.support.clients import Made, ReadPart, email_parts, made, naive_parts, new_uid, store
+from tests.served.conftest import kept
+from tests.support.clients import Made, ReadPart, email_parts, made, naive_parts, new_uid
 from tests.support.images import (
     data_set,
     decoded_jpeg_2000,
@@ -31,18 +32,6 @@ JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
 OCTETS = "application/octet-stream"
 AS_STORED = f'multipart/related; type="{OCTETS}"; transfer-syntax=*'
 NATIVE = f'multipart/related; type="{OCTETS}"'
-
-
-async def kept(client: httpx.AsyncClient, instance: Made) -> Made:
-    answer = await store(client, "/v2", [instance.content])
-    assert answer.status_code in (200, 202), answer.text
-    return instance
-
-
-@pytest.fixture(scope="module")
-async def enhanced(client) -> Made:
-    """Ten frames in JPEG 2000."""
-    return await kept(client, shipped("emri_small_jpeg_2k_lossless.dcm"))
 
 
 @pytest.fixture(scope="module")

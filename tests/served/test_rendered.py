@@ -12,24 +12,13 @@ import requests
 from dicomweb_client import DICOMwebClient
 from PIL import Image
 
-from tests.support.clients import Made, made, new_uid, store
+from tests.served.conftest import kept
+from tests.support.clients import Made, made, new_uid
 from tests.support.images import data_set, names_of, shipped
 
 pytestmark = [pytest.mark.served, pytest.mark.azurite]
 
 BROWSER = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
-
-
-async def kept(client: httpx.AsyncClient, instance: Made) -> Made:
-    answer = await store(client, "/v2", [instance.content])
-    assert answer.status_code in (200, 202), answer.text
-    return instance
-
-
-@pytest.fixture(scope="module")
-async def enhanced(client) -> Made:
-    """Ten frames in JPEG 2000."""
-    return await kept(client, shipped("emri_small_jpeg_2k_lossless.dcm"))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from shared.api.breaking.changes import ShapeChange
 from shared.api.breaking.findings import Level
 from shared.api.breaking.rulebook import Hit, Rulebook, words
-from shared.api.breaking.shapes import LIMITS, Limit, is_multiple
+from shared.api.breaking.shapes import LIMITS, Limit, Shape, is_multiple
 
 SENT = Rulebook[ShapeChange]()
 RECEIVED = Rulebook[ShapeChange]()
@@ -107,8 +107,7 @@ def _received_unique(change: ShapeChange) -> Iterator[Hit]:
 
 @SENT.rule("request-pattern-set", Level.ERR, _REFUSED)
 def _sent_pattern_set(change: ShapeChange) -> Iterator[Hit]:
-    new = change.revision.patterns - change.base.patterns
-    if new and change.base.patterns <= change.revision.patterns and "string" in change.base.types:
+    if new := _more_patterns(change.base, change.revision):
         yield Hit(f"texts must match {words(new)} now", ("pattern",))
 
 
@@ -121,8 +120,7 @@ def _sent_pattern_changed(change: ShapeChange) -> Iterator[Hit]:
 
 @SENT.rule("request-pattern-dropped", Level.INFO, "clients may send more than before")
 def _sent_pattern_dropped(change: ShapeChange) -> Iterator[Hit]:
-    old = change.base.patterns - change.revision.patterns
-    if old and change.revision.patterns <= change.base.patterns and "string" in change.revision.types:
+    if old := _more_patterns(change.revision, change.base):
         yield Hit(f"texts need not match {words(old)} any more", ("pattern",))
 
 
@@ -135,16 +133,20 @@ def _received_pattern_changed(change: ShapeChange) -> Iterator[Hit]:
 
 @RECEIVED.rule("response-pattern-dropped", Level.WARN, "a client that takes the text apart may not find its parts")
 def _received_pattern_dropped(change: ShapeChange) -> Iterator[Hit]:
-    old = change.base.patterns - change.revision.patterns
-    if old and change.revision.patterns <= change.base.patterns and "string" in change.revision.types:
+    if old := _more_patterns(change.revision, change.base):
         yield Hit(f"texts need not match {words(old)} any more", ("pattern",))
 
 
 @RECEIVED.rule("response-pattern-set", Level.INFO, "clients get less than they are ready for")
 def _received_pattern_set(change: ShapeChange) -> Iterator[Hit]:
-    new = change.revision.patterns - change.base.patterns
-    if new and change.base.patterns <= change.revision.patterns and "string" in change.base.types:
+    if new := _more_patterns(change.base, change.revision):
         yield Hit(f"texts match {words(new)} now", ("pattern",))
+
+
+def _more_patterns(few: Shape, many: Shape) -> frozenset[str]:
+    """Patterns that the second has on top of all those of the first; nothing where the first has no texts."""
+    more = few.patterns <= many.patterns and "string" in few.types
+    return many.patterns - few.patterns if more else frozenset()
 
 
 def _not_implied(demanded: frozenset[float], given: frozenset[float]) -> set[float]:

@@ -70,39 +70,39 @@ def _nothing_given(change: SchemaChange) -> Iterator[Hit]:
 @SENT_SHAPES.rule("request-type-changed", Level.ERR, "what clients send is refused")
 def _sent_type_changed(change: ShapeChange) -> Iterator[Hit]:
     if not change.base.types & change.revision.types:
-        yield Hit(f"the type changed from {_types(change.base)} to {_types(change.revision)}", ("type",))
+        yield _type_hit(change, "changed")
 
 
 @SENT_SHAPES.rule("request-type-narrowed", Level.ERR, "some of what clients send is refused")
 def _sent_type_narrowed(change: ShapeChange) -> Iterator[Hit]:
     common = change.base.types & change.revision.types
     if common and not change.base.types <= change.revision.types and not _by_values(change):
-        yield Hit(f"the type went from {_types(change.base)} to {_types(change.revision)}", ("type",))
+        yield _type_hit(change, "went")
 
 
 @SENT_SHAPES.rule("request-type-widened", Level.INFO, "clients may send more than before")
 def _sent_type_widened(change: ShapeChange) -> Iterator[Hit]:
     if change.base.types < change.revision.types and not _by_values(change):
-        yield Hit(f"the type went from {_types(change.base)} to {_types(change.revision)}", ("type",))
+        yield _type_hit(change, "went")
 
 
 @RECEIVED_SHAPES.rule("response-type-changed", Level.ERR, "clients cannot read what they get")
 def _received_type_changed(change: ShapeChange) -> Iterator[Hit]:
     if not change.base.types & change.revision.types:
-        yield Hit(f"the type changed from {_types(change.base)} to {_types(change.revision)}", ("type",))
+        yield _type_hit(change, "changed")
 
 
 @RECEIVED_SHAPES.rule("response-type-widened", Level.ERR, "clients get values of a type they do not expect")
 def _received_type_widened(change: ShapeChange) -> Iterator[Hit]:
     common = change.base.types & change.revision.types
     if common and not change.revision.types <= change.base.types and not _by_values(change):
-        yield Hit(f"the type went from {_types(change.base)} to {_types(change.revision)}", ("type",))
+        yield _type_hit(change, "went")
 
 
 @RECEIVED_SHAPES.rule("response-type-narrowed", Level.INFO, "clients get less than they are ready for")
 def _received_type_narrowed(change: ShapeChange) -> Iterator[Hit]:
     if change.revision.types < change.base.types and not _by_values(change):
-        yield Hit(f"the type went from {_types(change.base)} to {_types(change.revision)}", ("type",))
+        yield _type_hit(change, "went")
 
 
 @SENT_SHAPES.rule("request-enum-value-removed", Level.ERR, "a client that sends it is refused")
@@ -165,20 +165,20 @@ def _received_list_set(change: ShapeChange) -> Iterator[Hit]:
 @SENT_SHAPES.rule("request-format-narrowed", Level.ERR, "some of what clients send is refused")
 def _sent_format_narrowed(change: ShapeChange) -> Iterator[Hit]:
     if _comparable(change) and not _covers(change.revision.formats, change.base.formats):
-        yield Hit(f"the format went from {_formats(change.base)} to {_formats(change.revision)}", ("format",))
+        yield _format_hit(change)
 
 
 @SENT_SHAPES.rule("request-format-widened", Level.INFO, "clients may send more than before")
 def _sent_format_widened(change: ShapeChange) -> Iterator[Hit]:
     same = change.base.formats == change.revision.formats
     if _comparable(change) and not same and _covers(change.revision.formats, change.base.formats):
-        yield Hit(f"the format went from {_formats(change.base)} to {_formats(change.revision)}", ("format",))
+        yield _format_hit(change)
 
 
 @RECEIVED_SHAPES.rule("response-format-widened", Level.ERR, "clients cannot read what they get as they used to")
 def _received_format_widened(change: ShapeChange) -> Iterator[Hit]:
     if _comparable(change) and not _covers(change.base.formats, change.revision.formats):
-        yield Hit(f"the format went from {_formats(change.base)} to {_formats(change.revision)}", ("format",))
+        yield _format_hit(change)
 
 
 @RECEIVED_SHAPES.rule(
@@ -187,7 +187,15 @@ def _received_format_widened(change: ShapeChange) -> Iterator[Hit]:
 def _received_format_narrowed(change: ShapeChange) -> Iterator[Hit]:
     same = change.base.formats == change.revision.formats
     if _comparable(change) and not same and _covers(change.base.formats, change.revision.formats):
-        yield Hit(f"the format went from {_formats(change.base)} to {_formats(change.revision)}", ("format",))
+        yield _format_hit(change)
+
+
+def _type_hit(change: ShapeChange, verb: str) -> Hit:
+    return Hit(f"the type {verb} from {_types(change.base)} to {_types(change.revision)}", ("type",))
+
+
+def _format_hit(change: ShapeChange) -> Hit:
+    return Hit(f"the format went from {_formats(change.base)} to {_formats(change.revision)}", ("format",))
 
 
 def _types(shape: Shape) -> str:

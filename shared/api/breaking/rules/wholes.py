@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,15 @@ from shared.api.breaking.changes import UnionChange
 from shared.api.breaking.documents import Node
 from shared.api.breaking.findings import Level
 from shared.api.breaking.rulebook import Hit, Rulebook
+
+
+class Step(enum.Enum):
+    """What happened to a constraint."""
+
+    ADDED = enum.auto()
+    DROPPED = enum.auto()
+    CHANGED = enum.auto()
+    HARMLESS = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,15 @@ class WholeChange:
     before: bool
     after: bool
     harmless: bool = False
+
+    @property
+    def step(self) -> Step | None:
+        """What happened; None when neither has it."""
+        if self.before and self.after:
+            return Step.HARMLESS if self.harmless else Step.CHANGED
+        if self.before or self.after:
+            return Step.DROPPED if self.before else Step.ADDED
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,52 +113,31 @@ def _received_alternative_removed(change: UnionChange) -> Iterator[Hit]:
         yield Hit(f"the alternative {name} never comes any more", ("anyOf",))
 
 
-@SENT_CONSTRAINTS.rule("request-constraint-added", Level.ERR, "some of what clients send may be refused")
-def _sent_constraint_added(change: WholeChange) -> Iterator[Hit]:
-    if change.after and not change.before:
-        yield Hit(f"there is a new {change.keyword!r}", (change.keyword,))
+def _enter(book: Rulebook[WholeChange], name: str, level: Level, why: str, step: Step, what: str) -> None:
+    """Enter the rule about one step of a constraint."""
+
+    @book.rule(name, level, why)
+    def taken(change: WholeChange) -> Iterator[Hit]:
+        if change.step is step:
+            yield Hit(what.format(repr(change.keyword)), (change.keyword,))
 
 
-@SENT_CONSTRAINTS.rule("request-constraint-changed", Level.ERR, _CANNOT_TELL)
-def _sent_constraint_changed(change: WholeChange) -> Iterator[Hit]:
-    if change.after and change.before and not change.harmless:
-        yield Hit(f"{change.keyword!r} changed", (change.keyword,))
-
-
-@SENT_CONSTRAINTS.rule("request-constraint-dropped", Level.INFO, "clients may send more than before")
-def _sent_constraint_dropped(change: WholeChange) -> Iterator[Hit]:
-    if change.before and not change.after:
-        yield Hit(f"{change.keyword!r} is gone", (change.keyword,))
-
-
-@SENT_CONSTRAINTS.rule("request-constraint-loosened", Level.INFO, "clients may send more than before")
-def _sent_constraint_loosened(change: WholeChange) -> Iterator[Hit]:
-    if change.after and change.before and change.harmless:
-        yield Hit(f"{change.keyword!r} asks for less", (change.keyword,))
-
-
-@RECEIVED_CONSTRAINTS.rule("response-constraint-tightened", Level.INFO, "clients get less than they are ready for")
-def _received_constraint_tightened(change: WholeChange) -> Iterator[Hit]:
-    if change.after and change.before and change.harmless:
-        yield Hit(f"{change.keyword!r} allows less", (change.keyword,))
-
-
-@RECEIVED_CONSTRAINTS.rule("response-constraint-dropped", Level.ERR, "clients get values they were told would not come")
-def _received_constraint_dropped(change: WholeChange) -> Iterator[Hit]:
-    if change.before and not change.after:
-        yield Hit(f"{change.keyword!r} is gone", (change.keyword,))
-
-
-@RECEIVED_CONSTRAINTS.rule("response-constraint-changed", Level.ERR, _CANNOT_TELL_WHAT_COMES)
-def _received_constraint_changed(change: WholeChange) -> Iterator[Hit]:
-    if change.after and change.before and not change.harmless:
-        yield Hit(f"{change.keyword!r} changed", (change.keyword,))
-
-
-@RECEIVED_CONSTRAINTS.rule("response-constraint-added", Level.INFO, "clients get less than they are ready for")
-def _received_constraint_added(change: WholeChange) -> Iterator[Hit]:
-    if change.after and not change.before:
-        yield Hit(f"there is a new {change.keyword!r}", (change.keyword,))
+_MORE, _LESS = "clients may send more than before", "clients get less than they are ready for"
+_REFUSED, _UNEXPECTED = "some of what clients send may be refused", "clients get values they were told would not come"
+for _row in (
+    ("request-constraint-added", Level.ERR, _REFUSED, Step.ADDED, "there is a new {}"),
+    ("request-constraint-changed", Level.ERR, _CANNOT_TELL, Step.CHANGED, "{} changed"),
+    ("request-constraint-dropped", Level.INFO, _MORE, Step.DROPPED, "{} is gone"),
+    ("request-constraint-loosened", Level.INFO, _MORE, Step.HARMLESS, "{} asks for less"),
+):
+    _enter(SENT_CONSTRAINTS, *_row)
+for _row in (
+    ("response-constraint-tightened", Level.INFO, _LESS, Step.HARMLESS, "{} allows less"),
+    ("response-constraint-dropped", Level.ERR, _UNEXPECTED, Step.DROPPED, "{} is gone"),
+    ("response-constraint-changed", Level.ERR, _CANNOT_TELL_WHAT_COMES, Step.CHANGED, "{} changed"),
+    ("response-constraint-added", Level.INFO, _LESS, Step.ADDED, "there is a new {}"),
+):
+    _enter(RECEIVED_CONSTRAINTS, *_row)
 
 
 @SENT_DISCRIMINATORS.rule("request-discriminator-changed", Level.ERR, "what a client sends is taken for something else")
