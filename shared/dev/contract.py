@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from shared.api.breaking import engine, loading
 from shared.api.breaking.documents import Document, DocumentError
 from shared.api.breaking.findings import JSON_SCHEMA, Finding, Level
-from shared.dev import contract_gate
+from shared.dev import contract_gate, golden, golden_replay
 from shared.dev.contract_remarks import GateError
 
 OTHER_ENGINE = "oasdiff"
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_check(commands)
     _add_accept(commands)
+    _add_golden(commands)
     _add_diff(commands)
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
@@ -59,14 +61,16 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="DATE",
         help="day that sunsets are compared with (default: today, in UTC)",
     )
+    _add_no_golden(parser)
     parser.set_defaults(run=_check)
 
 
 def _add_accept(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "accept", help="write the documents of all versions as baselines, for a reviewer to see"
+        "accept", help="write the documents and the golden replies of all versions, for a reviewer to see"
     )
     _add_root(parser)
+    _add_no_golden(parser)
     parser.set_defaults(run=_accept)
 
 
@@ -76,10 +80,32 @@ def _add_root(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_no_golden(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-golden", action="store_true", help="leave out golden replies, which need the storage emulator"
+    )
+
+
+def _add_golden(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "golden",
+        help="golden replies alone: compare the service with tests/golden, or record what it answers",
+        description="Starts the storage emulator and the service itself, on free ports. Exit code: 0 when all is as "
+        "recorded, 1 when something differs, 2 when that cannot be told, as where the emulator is not installed.",
+    )
+    parser.add_argument("action", choices=("check", "record"))
+    parser.add_argument("--label", action="append", default=[], help="only this version (may be repeated)")
+    _add_root(parser)
+    parser.set_defaults(run=_golden)
+
+
 def _check(options: argparse.Namespace) -> int:
     today = options.today or datetime.now(UTC).date()
     try:
-        lines, code = contract_gate.check(options.root, today, options.base)
+        with ThreadPoolExecutor(1) as pool:
+            # Most of a replay is waiting for other processes: meanwhile documents are made and compared.
+            replay = None if options.no_golden else pool.submit(golden_replay.replay, options.root, _progress).result
+            lines, code = contract_gate.check(options.root, today, options.base, replay)
     except (GateError, OSError) as error:
         return _undecided(error)
     _write("\n".join(lines))
@@ -88,10 +114,31 @@ def _check(options: argparse.Namespace) -> int:
 
 def _accept(options: argparse.Namespace) -> int:
     try:
-        _write("\n".join(contract_gate.accept(options.root)))
+        said = contract_gate.accept(options.root)
+        if not options.no_golden:
+            said += golden.record(options.root, golden_replay.replay(options.root, _progress))
     except (GateError, OSError) as error:
         return _undecided(error)
+    _write("\n".join(said or ["all was fresh"]))
     return 0
+
+
+def _golden(options: argparse.Namespace) -> int:
+    try:
+        if options.action == "check":
+            lines, code = golden.check(options.root, _progress, options.label)
+        else:
+            replayed = golden_replay.replay(options.root, _progress, options.label)
+            lines = golden.record(options.root, replayed, keep_others=bool(options.label)) or ["all was as recorded"]
+            code = 0
+    except (GateError, OSError) as error:
+        return _undecided(error)
+    _write("\n".join(lines))
+    return code
+
+
+def _progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _undecided(error: GateError | OSError) -> int:

@@ -1,30 +1,36 @@
 """The gate: nobody breaks a client by accident. It prints what it found, and closes when a promise is broken.
 
-Fresh: documents are as accepted. Kept: stable documents break nobody. Life-cycle: versions end as announced. Conduct:
-stable versions behave as they did. What was promised is read from the history, so no file of the work tree can hide it.
+Fresh: documents and golden replies are as accepted. Kept: those of stable versions break nobody. Life-cycle: versions
+end as announced. Conduct: stable versions behave as they did. What was promised is read from the history, so no file of
+the work tree can hide it.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import islice
 from pathlib import Path
 
+import yaml
+
 from shared.api import manifest, openapi
 from shared.api.breaking import engine, loading
-from shared.api.breaking.documents import DocumentError
+from shared.api.breaking.documents import Document, DocumentError
 from shared.api.breaking.findings import Finding, Level
 from shared.api.decode import ManifestError
+from shared.api.manifest import ApiVersion
 from shared.dev import contract_accepted as accepted
 from shared.dev import contract_promises as promises
+from shared.dev import golden, golden_replay, golden_steps
 from shared.dev.contract_accepted import AcceptedBreak
 from shared.dev.contract_history import History, Reference
 from shared.dev.contract_promises import Promises
 from shared.dev.contract_remarks import GateError, Remark, of_finding
+from shared.dev.golden_record import Recordings
 
 VERSIONS = "versions"
 BASELINES = f"{VERSIONS}/baselines"
@@ -32,6 +38,7 @@ ACCEPT = "make contract-accept"
 _SHOWN_LINES = 40
 
 Documents = Mapping[str, bytes]
+Replay = Callable[[], Recordings]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +47,46 @@ class _Past:
 
     promises: Promises
     documents: Documents
+    recordings: Recordings
     day: date
 
 
 @dataclass(frozen=True, slots=True)
 class _Present:
-    """What the work tree says, by label, and the day it is judged for."""
+    """What the work tree says, by label, and the day it is judged for; no recordings when nobody asked the service."""
 
     promises: Promises
     documents: Documents
     accepted: tuple[AcceptedBreak, ...]
+    recordings: Recordings | None
+    versions: tuple[ApiVersion, ...]
     today: date
 
 
-def check(root: Path, today: date, base: str = "") -> tuple[list[str], int]:
+def check(root: Path, today: date, base: str = "", replay: Replay | None = None) -> tuple[list[str], int]:
     """What the gate says of a work tree, line by line, and its exit code: 0 open, 1 closed.
 
     Args:
         root: folder that has `versions/`.
         today: the day that sunsets are compared with.
         base: revision to compare with in place of the last state that landed.
+        replay: gives what the versions answer; without it golden replies are not looked at, and the gate says so.
 
     Raises:
-        GateError: a file or the history cannot be read, so the gate cannot decide.
+        GateError: a file or the history cannot be read, or the service not be asked, so the gate cannot decide.
     """
-    return judge(root, generated(root), today, base)
+    return judge(root, generated(root), today, base, replay)
 
 
-def judge(root: Path, documents: Documents, today: date, base: str = "") -> tuple[list[str], int]:
+def judge(
+    root: Path, documents: Documents, today: date, base: str = "", replay: Replay | None = None
+) -> tuple[list[str], int]:
     """As `check`, for documents that are to be served from the work tree."""
-    present = _Present(_promises(root), documents, _accepted(root), today)
+    served = golden_replay.versions_of(root)
+    present = _Present(_promises(root), documents, _accepted(root), replay() if replay else None, served, today)
     remarks = list(_fresh(root, present.documents))
+    if present.recordings is not None:
+        remarks += golden.fresh(golden.recorded(root), present.recordings, served)
     history = History(root)
     reference = history.reference(base)
     if reference is None:
@@ -83,7 +99,15 @@ def judge(root: Path, documents: Documents, today: date, base: str = "") -> tupl
     counts = Counter(remark.level.value for remark in remarks)
     summary = ", ".join(f"{counts[level.value]} {level.value}" for level in Level)
     verdict = f"{failures} of them fail" if failures else "nothing fails"
-    return [*printed, f"contract of {', '.join(present.documents)}: {said}", f"{summary}; {verdict}"], int(failures > 0)
+    lines = [_asked(present.recordings), f"contract of {', '.join(documents)}: {said}", f"{summary}; {verdict}"]
+    return [*printed, *lines], int(failures > 0)
+
+
+def _asked(recordings: Recordings | None) -> str:
+    if recordings is None:
+        return "GOLDEN REPLIES WERE NOT ASKED FOR (--no-golden): what no document shows was not checked"
+    count = sum(map(len, recordings.values()))
+    return f"golden: {count} replies" if count else f"NO GOLDEN REPLIES: there is nothing in {golden_steps.REQUESTS}"
 
 
 def _told_once(remarks: Iterable[Remark]) -> Iterator[Remark]:
@@ -117,7 +141,7 @@ def accept(root: Path) -> list[str]:
     for path in _left_over(folder, documents):
         path.unlink()
         said.append(f"{BASELINES}/{path.name} is gone")
-    return said or ["the baselines were fresh"]
+    return said
 
 
 def generated(root: Path) -> dict[str, bytes]:
@@ -159,6 +183,7 @@ def _past(history: History, reference: Reference) -> _Past:
             for name in manifests
         },
         {name.removesuffix(".yaml"): history.content(commit, f"{BASELINES}/{name}") for name in documents},
+        golden.at_commit(history, commit),
         reference.day,
     )
 
@@ -219,8 +244,25 @@ def _against(past: _Past, present: _Present) -> Iterator[Remark]:
         for finding in _compared(label, past, present):
             # What the version files already told once, the documents tell again for every operation.
             if (label, finding.id) not in said:
-                yield _judged(label, finding, present.accepted, used, stable=_stable(label, past, present))
-    yield from accepted.unused(present.accepted, used)
+                yield _judged(label, finding, present, used, stable=_stable(label, past, present))
+    if present.recordings is None:
+        # Nobody looked, so nobody can say that these excuse nothing.
+        used.update(line for line in present.accepted if line.rule in golden.EXCUSABLE)
+    else:
+        yield from _replies(past, present, present.recordings, used)
+    yield from accepted.unused(present.accepted, used, present.today)
+
+
+def _replies(past: _Past, present: _Present, recordings: Recordings, used: set[AcceptedBreak]) -> Iterator[Remark]:
+    """Golden replies that were promised against those that are served."""
+    for version in present.versions:
+        label = version.label.text
+        if label not in past.recordings:
+            if label in past.documents and recordings.get(label):
+                yield Remark(label, golden.UNKNOWN, "no replies were recorded there: nothing to keep.", Level.INFO)
+            continue
+        for finding in golden.kept(past.recordings[label], recordings.get(label, ()), version):
+            yield _judged(label, finding, present, used, stable=_stable(label, past, present))
 
 
 def _stable(label: str, past: _Past, present: _Present) -> bool:
@@ -231,20 +273,26 @@ def _stable(label: str, past: _Past, present: _Present) -> bool:
 def _compared(label: str, past: _Past, present: _Present) -> tuple[Finding, ...]:
     before, after = past.documents[label], present.documents[label]
     try:
-        return engine.compare(loading.read(before), loading.read(after), present.today)
+        return engine.compare(_as_written(before), loading.read(after), present.today)
     except DocumentError as error:
         raise GateError(f"the baseline of {label} in the history cannot be compared: {error}") from error
 
 
-def _judged(
-    label: str, finding: Finding, lines: Iterable[AcceptedBreak], used: set[AcceptedBreak], *, stable: bool
-) -> Remark:
+def _as_written(baseline: bytes) -> Document:
+    """A document of the history, by the YAML 1.1 it was written in: its tags, such as 00081190, were not in quotes."""
+    try:
+        return Document(yaml.load(baseline, Loader=yaml.CSafeLoader))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise DocumentError("it is no YAML") from error
+
+
+def _judged(label: str, finding: Finding, present: _Present, used: set[AcceptedBreak], *, stable: bool) -> Remark:
     if finding.level is Level.INFO:
         return of_finding(label, finding)
     if not stable:
         return of_finding(label, finding, "a prerelease may break" if finding.level is Level.ERR else "")
-    for line in lines:
-        if line.covers(label, finding):
+    for line in present.accepted:
+        if line.covers(label, finding, present.today):
             used.add(line)
             return of_finding(label, finding, f"accepted by {line.approver}: {line.reason}")
     return of_finding(label, finding)

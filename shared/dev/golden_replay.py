@@ -1,0 +1,113 @@
+"""Playing the golden requests: every version at once, each over a store of its own."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from shared.api import manifest
+from shared.api.decode import ManifestError
+from shared.api.manifest import ApiVersion
+from shared.dev import golden_forms, golden_hosts, golden_steps, ports
+from shared.dev.contract_remarks import GateError
+from shared.dev.golden_forms import Placeholders, RawReply
+from shared.dev.golden_record import Exchange, Recording
+from shared.dev.golden_steps import Scenario, Step
+
+# What URLs in replies begin with; a name that is nobody's keeps this machine out of the recordings.
+HOST = "golden.example.org"
+_SECONDS = 60
+_VERSIONS = "versions"
+
+Say = Callable[[str], None]
+
+
+def versions_of(root: Path) -> tuple[ApiVersion, ...]:
+    """The versions that a folder serves.
+
+    Raises:
+        GateError: the version files have faults.
+    """
+    try:
+        return manifest.load(root / _VERSIONS).versions
+    except ManifestError as error:
+        raise GateError(str(error)) from error
+
+
+def replay(root: Path, say: Say, labels: Sequence[str] = ()) -> dict[str, Recording]:
+    """What the app of a folder answers now, by label.
+
+    Args:
+        root: folder of function_app.py, `versions/` and `tests/golden/requests/`; without requests nothing is played.
+        say: takes lines about progress.
+        labels: only these versions; none are all.
+
+    Raises:
+        GateError: the requests have faults, or the service does not start or answer.
+    """
+    scenarios = golden_steps.load(root)
+    served = versions_of(root)
+    if unknown := sorted(set(labels) - {version.label.text for version in served}):
+        raise GateError(f"there is no version {unknown[0]!r} that is served")
+    chosen = [version for version in served if not labels or version.label.text in labels]
+    if not scenarios:
+        return {}
+    names = [version.label.text for version in chosen]
+    say(f"golden: starting the service for {', '.join(names)} ...")
+    with golden_hosts.serving(root.resolve(), names) as taken, ThreadPoolExecutor(len(chosen)) as pool:
+        jobs = [pool.submit(_play, version, scenarios, taken[version.label.text]) for version in chosen]
+        played = dict(zip(names, (job.result() for job in jobs), strict=True))
+    say(f"golden: {sum(map(len, played.values()))} replies")
+    return played
+
+
+def _play(version: ApiVersion, scenarios: Sequence[Scenario], port: int) -> Recording:
+    connection = http.client.HTTPConnection(ports.LOOPBACK, port, timeout=_SECONDS)
+    played: list[Exchange] = []
+    try:
+        for scenario in scenarios:
+            # Counted anew in each, so that another scenario moves no number.
+            seen = Placeholders()
+            played += [_exchange(version, scenario, step, connection, seen) for step in scenario.of(version)]
+        return tuple(played)
+    finally:
+        connection.close()
+
+
+def _exchange(
+    version: ApiVersion,
+    scenario: Scenario,
+    step: Step,
+    connection: http.client.HTTPConnection,
+    placeholders: Placeholders,
+) -> Exchange:
+    headers = step.all_headers()
+    request: dict[str, object] = {"line": step.line(version), "headers": headers}
+    if step.parts is not None:
+        request["parts"] = list(step.parts)
+    if step.file:
+        request["file"] = step.file
+    if step.text is not None:
+        request["text"] = step.text
+    try:
+        filled = {name: placeholders.filled(value) for name, value in headers.items()}
+        reply = _send(connection, placeholders.filled_path(step.line(version)), filled, step)
+    except (OSError, http.client.HTTPException, GateError) as error:
+        place = f"{version.label.text}, {scenario.name}, step {step.name!r}"
+        raise GateError(f"{place}: {type(error).__name__}: {error}") from error
+    return Exchange(scenario.name, step.name, step.operation, request, golden_forms.form_of(reply, placeholders))
+
+
+def _send(connection: http.client.HTTPConnection, line: str, headers: dict[str, str], step: Step) -> RawReply:
+    method, _, path = line.partition(" ")
+    body = step.body()
+    connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
+    for name, value in {"Host": HOST, **headers}.items():
+        connection.putheader(name, value)
+    if body or method in ("POST", "PUT"):
+        connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body or None)
+    answer = connection.getresponse()
+    return RawReply(answer.status, tuple(answer.getheaders()), answer.read())
