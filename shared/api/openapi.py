@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
 import yaml
 
-from shared.api import lineup, params
+from shared.api import lineup, openapi_examples, params
 from shared.api.endpoints import Handler
 from shared.api.manifest import DOCUMENT_HANDLER, PARTITION_NAME, ApiVersion, Manifests, Row
+from shared.api.openapi_examples import Example
 from shared.api.params import Parameter, Place
-from shared.api.shapes import Answer, Shapes, schema_references
+from shared.api.shapes import Answer, Body, HeaderShape, Shapes, schema_references
 from shared.storage.stores import Stores
 from shared.wire.call import Call, Reply
 from shared.wire.media import Offer
 
 YAML_TYPE = "text/yaml; charset=utf-8"
 JSON_TYPE = "application/json; charset=utf-8"
+
+_SCHEME = "bearer"
+_BEARER: dict[str, str] = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "JWT",
+    "description": "A token of the service's identity provider (OAuth 2.0), needed when access control is on.",
+}
+# Documents can be read without a token (contract C16).
+_OPEN_ROOM = "api."
+# Integers and floats of the YAML 1.2 core schema, signs and all.
+_LIKE_A_NUMBER = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?|0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 
 # A part of the document. Any: its values are whatever JSON holds.
 Node = dict[str, Any]
@@ -29,11 +43,14 @@ Node = dict[str, Any]
 def document(version: ApiVersion, manifests: Manifests) -> Node:
     """The document of one version. Nothing in it changes without the contract: no build, date or host."""
     shapes = manifests.shapes if version.deprecation is None else manifests.shapes.of_deprecated()
+    writer = _Writer(version, shapes, {})
     paths: Node = {}
     for row in version.rows:
         for path in lineup.paths_of(row):
-            operation = _operation(version, row, shapes, in_partition=path != row.path)
+            operation = writer.operation(row, in_partition=path != row.path)
             paths.setdefault(f"/{version.label.text}/{path}", {})[row.method.lower()] = operation
+    for row in manifests.service.rows:
+        paths.setdefault(f"/{row.path}", {})[row.method.lower()] = writer.unversioned_operation(row)
     info: Node = {
         "title": manifests.service.title,
         "description": f"{manifests.service.description}\n\n{version.summary}",
@@ -43,13 +60,15 @@ def document(version: ApiVersion, manifests: Manifests) -> Node:
         },
         "x-stability-level": version.stability,
     }
+    tags = dict.fromkeys(row.tag for row in (*version.rows, *manifests.service.rows))
     return {
         "openapi": "3.0.3",
         "info": info,
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(row.tag for row in version.rows)],
+        "security": [{}, {_SCHEME: []}],
+        "tags": [_tag(tag, shapes) for tag in tags],
         "paths": paths,
-        "components": _components(paths, shapes),
+        "components": _components(paths, shapes, writer.examples),
     }
 
 
@@ -86,63 +105,130 @@ class _Dumper(yaml.CSafeDumper):
         """Write everything out: a reader of the document should not have to follow anchors."""
         return True
 
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """Tags such as 00081190 are texts to YAML 1.1 and numbers to YAML 1.2; in quotes they are texts to both."""
+        style = "'" if _LIKE_A_NUMBER.fullmatch(text) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
 
-def _operation(version: ApiVersion, row: Row, shapes: Shapes, *, in_partition: bool) -> Node:
-    operation: Node = {
-        "operationId": f"{row.operation}InPartition" if in_partition else row.operation,
-        "summary": f"{row.summary}, in a data partition" if in_partition else row.summary,
-        "tags": [row.tag],
-        "responses": _responses(row, shapes),
-    }
-    names = (PARTITION_NAME, *row.placeholders) if in_partition else row.placeholders
-    parameters = [shapes.path_parameters[name] for name in names]
-    parameters.extend(parameter for name in row.takes for parameter in shapes.takes[name])
-    if parameters:
-        operation["parameters"] = [_parameter(parameter) for parameter in parameters]
-    if row.body:
-        body = shapes.bodies[row.body]
-        content = {media_type: {"schema": _reference("schemas", body.schema)} for media_type in body.media_types}
-        operation["requestBody"] = {"description": body.text, "content": content, "required": True}
-    if version.deprecation is not None:
-        operation["deprecated"] = True
-        operation["x-sunset"] = version.deprecation.sunset.isoformat()
-    return operation
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes the operations of one version.
+
+    Attributes:
+        examples: those that were referred to so far.
+    """
+
+    version: ApiVersion
+    shapes: Shapes
+    examples: dict[str, Example]
+
+    def operation(self, row: Row, *, in_partition: bool) -> Node:
+        """A row of the version, below its own path or below the one with a partition."""
+        names = (PARTITION_NAME, *row.placeholders) if in_partition else row.placeholders
+        operation = self._written(row, names)
+        if in_partition:
+            operation["operationId"] = f"{row.operation}InPartition"
+            operation["summary"] = f"{row.summary}, in a data partition"
+        if row.handler.startswith(_OPEN_ROOM):
+            operation["security"] = []
+        if self.version.deprecation is not None:
+            operation["deprecated"] = True
+            operation["x-sunset"] = self.version.deprecation.sunset.isoformat()
+        return operation
+
+    def unversioned_operation(self, row: Row) -> Node:
+        """A row outside any version. It is nobody's secret, and does not end with this version."""
+        return {**self._written(row, row.placeholders, versioned=False), "security": []}
+
+    def _written(self, row: Row, path_names: Sequence[str], *, versioned: bool = True) -> Node:
+        operation: Node = {"operationId": row.operation, "summary": row.summary, "tags": [row.tag]}
+        description = self.shapes.descriptions.get(row.handler)
+        if description:
+            operation["description"] = description
+        parameters = [self.shapes.path_parameters[name] for name in path_names]
+        parameters.extend(parameter for name in row.takes for parameter in self.shapes.takes[name])
+        if parameters:
+            operation["parameters"] = [_parameter(parameter) for parameter in parameters]
+        if row.body:
+            operation["requestBody"] = _body(self.shapes.bodies[row.body])
+        operation["responses"] = self._responses(row, versioned=versioned)
+        return operation
+
+    def _responses(self, row: Row, *, versioned: bool) -> Node:
+        """What the row returns and refuses, and the problems that are met at any operation."""
+        refused = set(row.refuses)
+        for status, problem in self.shapes.problems.items():
+            guarded = problem.guarded and not row.handler.startswith(_OPEN_ROOM)
+            if problem.everywhere or (versioned and (problem.unserved or guarded)):
+                refused.add(status)
+        responses = {str(status): _reference("responses", f"Problem{status}") for status in refused}
+        offered = _offered(self.shapes.offers[row.offers]) if row.offers else ()
+        for status, name in row.returns:
+            reply = self.shapes.replies[name]
+            examples = self._examples(row, status, reply)
+            responses[str(status)] = _response(reply, reply.media_types or offered, self.shapes, examples)
+        return responses
+
+    def _examples(self, row: Row, status: int, reply: Answer) -> Node:
+        found = openapi_examples.of_reply(self.version, row, status, reply)
+        self.examples.update((example.name, example) for example in found)
+        return {example.name: _reference("examples", example.name) for example in found}
+
+
+def _tag(name: str, shapes: Shapes) -> Node:
+    return {"name": name, "description": shapes.tags[name]} if name in shapes.tags else {"name": name}
 
 
 def _parameter(parameter: Parameter) -> Node:
-    return {
+    described: Node = {
         "name": parameter.name,
         "in": parameter.place.value,
         "required": parameter.place is Place.PATH,
         "description": parameter.text,
         "schema": params.schema(parameter),
     }
+    if parameter.example is not None:
+        described["example"] = parameter.example
+    return described
 
 
-def _responses(row: Row, shapes: Shapes) -> Node:
-    """What the row returns and refuses, and the problems any operation may answer with."""
-    offers = shapes.offers[row.offers] if row.offers else ()
-    refused = {status for status, problem in shapes.problems.items() if problem.everywhere}.union(row.refuses)
-    responses = {str(status): _reference("responses", f"Problem{status}") for status in refused}
-    for status, name in row.returns:
-        reply = shapes.replies[name]
-        responses[str(status)] = _response(reply, reply.media_types or _offered(offers), shapes)
-    return responses
+def _body(body: Body) -> Node:
+    content: Node = {media_type: {"schema": _reference("schemas", body.schema)} for media_type in body.media_types}
+    for media_type, example in body.examples.items():
+        content[media_type]["example"] = example
+    return {"description": body.text, "content": content, "required": True}
 
 
 def _offered(offers: tuple[Offer, ...]) -> tuple[str, ...]:
     return tuple("multipart/related" if offer.multipart else offer.media_type for offer in offers)
 
 
-def _response(answer: Answer, media_types: tuple[str, ...], shapes: Shapes) -> Node:
+def _response(answer: Answer, media_types: tuple[str, ...], shapes: Shapes, examples: Node) -> Node:
+    """A response; examples are references by name."""
     everywhere = [name for name, header in shapes.headers.items() if header.everywhere]
     response: Node = {
         "description": answer.text,
         "headers": {name: _reference("headers", name) for name in (*everywhere, *answer.headers)},
     }
     if answer.schema:
-        schema = _reference("schemas", answer.schema)
-        response["content"] = {media_type: {"schema": schema} for media_type in media_types}
+        content: Node = {"schema": _reference("schemas", answer.schema)}
+        if examples:
+            content["examples"] = examples
+        response["content"] = {media_type: dict(content) for media_type in media_types}
+    for other in answer.also:
+        described = {"schema": _reference("schemas", other.schema), "example": other.example}
+        response["content"][other.media_type] = described
+    return response
+
+
+def _problem(problem: Answer, shapes: Shapes) -> Node:
+    response = _response(problem, ("text/plain",), shapes, {})
+    if problem.example is not None:
+        response["content"]["text/plain"]["example"] = problem.example
     return response
 
 
@@ -150,11 +236,11 @@ def _reference(group: str, name: str) -> Node:
     return {"$ref": f"#/components/{group}/{name}"}
 
 
-def _components(paths: Node, shapes: Shapes) -> Node:
-    """The problems, schemas and headers the paths use, directly or through others."""
+def _components(paths: Node, shapes: Shapes, examples: Mapping[str, Example]) -> Node:
+    """What the paths use, directly or through others."""
     used = schema_references(paths)
     responses = {
-        f"Problem{status}": _response(problem, ("text/plain",), shapes)
+        f"Problem{status}": _problem(problem, shapes)
         for status, problem in shapes.problems.items()
         if f"#/components/responses/Problem{status}" in used
     }
@@ -167,9 +253,14 @@ def _components(paths: Node, shapes: Shapes) -> Node:
     return {
         "schemas": {name: shapes.schemas[name] for name in sorted(wanted)},
         "responses": responses,
-        "headers": {
-            name: {"description": header.text, "schema": {"type": header.type}}
-            for name, header in shapes.headers.items()
-            if name in used_headers
-        },
+        "headers": {name: _header(header) for name, header in shapes.headers.items() if name in used_headers},
+        "examples": {name: {"summary": example.summary, "value": example.value} for name, example in examples.items()},
+        "securitySchemes": {_SCHEME: _BEARER},
     }
+
+
+def _header(header: HeaderShape) -> Node:
+    described: Node = {"description": header.text, "schema": {"type": header.type}}
+    if header.example is not None:
+        described["example"] = header.example
+    return described

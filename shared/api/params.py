@@ -63,6 +63,7 @@ class Parameter:
         default: value when it is not given (whole numbers, true or false).
         minimum: smallest whole number taken.
         maximum: largest whole number taken.
+        example: a value, for the document; None for none.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Parameter:
     default: int | bool | None = None
     minimum: int | None = None
     maximum: int | None = None
+    example: object = None
 
 
 def read(
@@ -146,6 +148,9 @@ def media_types(query: str) -> str | None:
 def schema(parameter: Parameter) -> dict[str, object]:
     """The type as an OpenAPI schema, with its limits and default."""
     described = dict(_SCHEMAS[parameter.kind])
+    if parameter.kind is Kind.WHOLE_NUMBER and parameter.maximum is None:
+        # Without a word about it, generated clients of typed languages take 32 bits.
+        described["format"] = "int64"
     for key, value in (("minimum", parameter.minimum), ("maximum", parameter.maximum), ("default", parameter.default)):
         if value is not None:
             described[key] = value

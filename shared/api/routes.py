@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from shared.api import farewell, openapi, proof
+from shared.api.about import handlers as about
 from shared.api.decode import ManifestError
 from shared.api.endpoints import Endpoint, Handler, Service
 from shared.api.fallback import Fallback
@@ -62,7 +63,7 @@ def bind(manifests: Manifests, settings: Settings, resolve: Resolver = room_hand
         ManifestError: handlers are missing, names collide, or an overlapping pair of routes has the wrong order.
     """
     served = _served(manifests, settings)
-    binder = _Binder(manifests, Lineup.of(manifests.versions), resolve, [])
+    binder = _Binder(manifests, Lineup.of(manifests.versions), settings, resolve, [])
     endpoints = [endpoint for version in served for endpoint in binder.version_endpoints(version)]
     endpoints.extend(binder.unversioned_endpoints(served))
     endpoints.extend(binder.retired_versions())
@@ -94,13 +95,17 @@ def _served(manifests: Manifests, settings: Settings) -> tuple[ApiVersion, ...]:
 class _Binder:
     manifests: Manifests
     lineup: Lineup
+    settings: Settings
     resolve: Resolver
     faults: list[str]
 
     def version_endpoints(self, version: ApiVersion) -> Iterator[Endpoint]:
         """Triggers of one version, and its catch-all."""
         slot = VersionSlot(version.label)
-        documents = openapi.handlers(version, self.manifests)
+        documents = {
+            **openapi.handlers(version, self.manifests),
+            **about.of_version(version, self.manifests, self.settings),
+        }
         parting = farewell.of_deprecated(version, self.manifests.versions)
         for row in version.rows:
             service = self._service(version.label.text, row, version.behaviours, documents)
@@ -138,8 +143,9 @@ class _Binder:
         if bound is not None:
             data_rows = (row for row in bound.rows if not row.handler.startswith(f"{_DOCUMENT_ROOM}."))
             rows.extend(("unversioned", row, bound.behaviours) for row in data_rows)
+        documents = about.of_service(self.manifests, [version.label.text for version in served])
         for slug, row, behaviours in rows:
-            service = self._service("service.yaml", row, behaviours, {})
+            service = self._service("service.yaml", row, behaviours, documents)
             if service is None:
                 continue
             for suffix, path in _variants(row):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from shared.api import inputs
 from shared.api.decode import Entry
-from shared.api.params import Kind, Parameter, Place
+from shared.api.params import Parameter
 from shared.wire.media import Offer
 
 _MEDIA_TYPE = r"[a-z]+/[a-z0-9.+-]+"
 _HEADER = r"[A-Za-z][A-Za-z-]*"
+_HANDLER = r"[a-z][a-z0-9]*\.[a-z][a-z0-9_]*"
 _SCHEMA_REF = "#/components/schemas/"
 
 
@@ -22,11 +24,22 @@ class Body:
         text: what it is, for the document.
         media_types: those an operation with this body starts to read; finer rules are the handler's.
         schema: name of its schema.
+        examples: a body by media type.
     """
 
     text: str
     media_types: tuple[str, ...]
     schema: str
+    examples: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A body in one media type."""
+
+    media_type: str
+    schema: str
+    example: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +51,22 @@ class Answer:
         schema: name of the body's schema; empty for no body.
         media_types: of the body; empty when the row's offers say it.
         headers: names of headers it may carry.
+        example: a body, or None; some replies have theirs in `openapi_examples`.
+        also: other bodies it may have.
         everywhere: for problems, whether any operation may answer so.
+        guarded: for problems, whether access control answers so, before an operation begins.
+        unserved: for problems, whether a deployment answers so that does not serve the operation or its version.
     """
 
     text: str
     schema: str = ""
     media_types: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
+    example: object = None
+    also: tuple[Content, ...] = ()
     everywhere: bool = False
+    guarded: bool = False
+    unserved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +78,19 @@ class HeaderShape:
         type: type word of its schema.
         everywhere: whether every answer below a version may carry it.
         of_deprecated: what it says in every answer of a deprecated version; empty when it says nothing there.
+        example: a value; empty for none.
     """
 
     text: str
     type: str
     everywhere: bool
     of_deprecated: str
+    example: object
 
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """Everything rows may point to, by name."""
+    """Everything rows may point to, by name; `tags` and `descriptions`, by handler, are texts for documents."""
 
     path_parameters: Mapping[str, Parameter]
     takes: Mapping[str, tuple[Parameter, ...]]
@@ -77,6 +100,8 @@ class Shapes:
     problems: Mapping[int, Answer]
     headers: Mapping[str, HeaderShape]
     schemas: Mapping[str, object]
+    tags: Mapping[str, str]
+    descriptions: Mapping[str, str]
 
     def of_deprecated(self) -> Shapes:
         """The shapes with headers as a deprecated version has them."""
@@ -95,15 +120,19 @@ def decode(root: Entry) -> Shapes:
     """The shapes of one file; faults go where the entry keeps them."""
     parts = root.fields(
         ("path_parameters", "takes", "bodies", "offers", "replies", "problems", "headers", "schemas"),
+        ("tags", "descriptions"),
     )
     headers = {name: _header(entry) for name, entry in parts["headers"].members(_HEADER).items()}
     schemas = {name: entry.plain() for name, entry in parts["schemas"].members().items()}
     _check_schema_references(parts["schemas"], schemas)
     known = _Known(schemas, headers)
     return Shapes(
-        path_parameters={name: _parameter(entry, name) for name, entry in parts["path_parameters"].members().items()},
+        path_parameters={
+            name: inputs.parameter(entry, name) for name, entry in parts["path_parameters"].members().items()
+        },
         takes={
-            name: tuple(_parameter(item) for item in entry.items()) for name, entry in parts["takes"].members().items()
+            name: tuple(inputs.parameter(item) for item in entry.items())
+            for name, entry in parts["takes"].members().items()
         },
         bodies={name: _body(entry, known) for name, entry in parts["bodies"].members().items()},
         offers={
@@ -113,6 +142,8 @@ def decode(root: Entry) -> Shapes:
         problems=dict(_problems(parts["problems"], known)),
         headers=headers,
         schemas=schemas,
+        tags={name: entry.text() for name, entry in parts["tags"].members().items()},
+        descriptions={name: entry.text() for name, entry in parts["descriptions"].members(_HANDLER).items()},
     )
 
 
@@ -144,50 +175,17 @@ def statuses(entry: Entry) -> Iterator[tuple[int, Entry, Entry]]:
         yield status, key, value
 
 
-def _parameter(entry: Entry, path_name: str = "") -> Parameter:
-    """One parameter; those of the path have their name as the key above them."""
-    if path_name:
-        parts = entry.fields(("binds", "type", "text"))
-        name, place = path_name, Place.PATH
-    else:
-        parts = entry.fields(("name", "in", "type", "text"), ("binds", "default", "minimum", "maximum"))
-        name, place = parts["name"].word(r"[A-Za-z][A-Za-z0-9_.-]*"), _place(parts["in"])
-    kind = _kind(parts["type"])
-    limits: dict[str, int | bool | None] = {"default": None, "minimum": None, "maximum": None}
-    for limit in limits:
-        if limit not in parts or not parts[limit].given:
-            continue
-        if limit == "default" and kind is Kind.TRUE_OR_FALSE:
-            limits[limit] = parts[limit].flag()
-            continue
-        limits[limit] = parts[limit].number()
-        if kind is not Kind.WHOLE_NUMBER:
-            parts[limit].fault(f"{limit!r} is for whole numbers")
-    binds = parts["binds"].word(r"[a-z][a-z0-9_]*") if parts["binds"].given else ""
-    if bool(binds) == (kind in (Kind.MEDIA_TYPES, Kind.MATCHING_KEY)):
-        entry.fault("'binds' is due for every type but media_types and matching_key, which are read as a whole")
-    return Parameter(name, place, kind, binds, parts["text"].text(), **limits)
-
-
-def _place(entry: Entry) -> Place:
-    word = entry.word()
-    if word and word not in ("query", "header"):
-        entry.fault("query or header is due here")
-        return Place.QUERY
-    return Place(word or "query")
-
-
-def _kind(entry: Entry) -> Kind:
-    word = entry.word()
-    known = [kind.value for kind in Kind]
-    if word and word not in known:
-        entry.fault(f"unknown type {word!r}; known: {', '.join(known)}")
-    return Kind(word) if word in known else Kind.TEXT
+def _plain(entry: Entry) -> object:
+    return entry.plain() if entry.given else None
 
 
 def _body(entry: Entry, known: _Known) -> Body:
-    parts = entry.fields(("text", "media_types", "schema"))
-    return Body(parts["text"].text(), parts["media_types"].words(_MEDIA_TYPE), known.schema(parts["schema"]))
+    parts = entry.fields(("text", "media_types", "schema"), ("examples",))
+    media_types = parts["media_types"].words(_MEDIA_TYPE)
+    examples = {name: value.plain() for name, value in parts["examples"].members(_MEDIA_TYPE).items()}
+    for name in examples.keys() - set(media_types):
+        parts["examples"].fault(f"the body is never of the media type {name}")
+    return Body(parts["text"].text(), media_types, known.schema(parts["schema"]), examples)
 
 
 def _offer(entry: Entry) -> Offer:
@@ -211,14 +209,24 @@ def _offer(entry: Entry) -> Offer:
 
 
 def _answer(entry: Entry, known: _Known) -> Answer:
-    parts = entry.fields(("text",), ("schema", "media_types", "headers", "everywhere"))
+    flags = ("everywhere", "guarded", "unserved")
+    parts = entry.fields(("text",), ("schema", "media_types", "headers", "example", "also", *flags))
     return Answer(
         text=parts["text"].text(),
         schema=known.schema(parts["schema"]) if parts["schema"].given else "",
         media_types=parts["media_types"].words(_MEDIA_TYPE),
         headers=known.header_names(parts["headers"]),
+        example=_plain(parts["example"]),
+        also=tuple(_content(item, known) for item in parts["also"].items()),
         everywhere=parts["everywhere"].flag(),
+        guarded=parts["guarded"].flag(),
+        unserved=parts["unserved"].flag(),
     )
+
+
+def _content(entry: Entry, known: _Known) -> Content:
+    parts = entry.fields(("media_type", "schema", "example"))
+    return Content(parts["media_type"].word(_MEDIA_TYPE), known.schema(parts["schema"]), _plain(parts["example"]))
 
 
 def _problems(entry: Entry, known: _Known) -> Iterator[tuple[int, Answer]]:
@@ -227,11 +235,12 @@ def _problems(entry: Entry, known: _Known) -> Iterator[tuple[int, Answer]]:
 
 
 def _header(entry: Entry) -> HeaderShape:
-    parts = entry.fields((), ("text", "type", "everywhere", "of_deprecated"))
+    parts = entry.fields((), ("text", "type", "everywhere", "of_deprecated", "example"))
     if parts["text"].node is None and parts["of_deprecated"].node is None:
         entry.fault("a text is due: 'text', or 'of_deprecated' for a header of deprecated versions alone")
     kind = parts["type"].word("string|integer") if parts["type"].given else "string"
-    return HeaderShape(parts["text"].text(), kind, parts["everywhere"].flag(), parts["of_deprecated"].text())
+    of_deprecated, example = parts["of_deprecated"].text(), _plain(parts["example"])
+    return HeaderShape(parts["text"].text(), kind, parts["everywhere"].flag(), of_deprecated, example)
 
 
 def schema_references(schema: object) -> set[str]:

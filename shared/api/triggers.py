@@ -56,8 +56,8 @@ def register_background(app: func.FunctionApp, settings: Settings, stores: Store
     async def sweep(timer: func.TimerRequest) -> None:
         try:
             found = await stores.sweep.run()
-        except StoreUnavailable:
-            LOG.warning("no sweep: storage is not available")
+        except StoreUnavailable as error:
+            LOG.warning("no sweep: %s", type(error).__name__)
             return
         LOG.info("sweep %s", " ".join(f"{name}={number}" for name, number in dataclasses.asdict(found).items()))
 

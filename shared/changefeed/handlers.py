@@ -25,7 +25,7 @@ async def get_change_feed_by_time(call: Call, stores: Stores) -> Reply:
     start, end = call.parameters["start_ticks"], call.parameters["end_ticks"]
     start, end = _FIRST_TICKS if start is None else start, _LAST_TICKS if end is None else end
     if end <= start:
-        raise InvalidParameter("endTime", "must be later than startTime")
+        raise InvalidParameter("EndTime", "must be later than StartTime")
     changes = await stores.changes.between(start, end, call.parameters["offset"], call.parameters["limit"])
     body = entries.array(stores, changes, with_metadata=call.parameters["include_metadata"])
     return Reply(200, body, _JSON)

@@ -267,7 +267,7 @@ def _fields(lists: Iterable[str]) -> tuple[frozenset[int], bool]:
             tag = _known_tag(name)
             if tag is None:
                 raise InvalidParameter(
-                    "includefield", f"{_shown(name)} is neither the keyword nor the tag of an attribute"
+                    "IncludeField", f"{_shown(name)} is neither the keyword nor the tag of an attribute"
                 )
             included.add(tag)
     return frozenset(included), all_fields

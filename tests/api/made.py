@@ -16,15 +16,24 @@ from shared.api.streams import StreamedBody
 from shared.settings import Settings
 from shared.storage.stores import Stores, open_stores
 from shared.wire.call import Call, Headers, Reply
+from tests.support.versions import FIRST, file_of_first
 
 VERSIONS = Path(__file__).resolve().parents[2] / "versions"
 SETTINGS = Settings()
 
 
+# What these tests edit and then see word by word; a version that is added changes nothing of that.
+ALSO = ("service.yaml", "shapes.yaml")
+
+
 def folder(tmp_path: Path, **edits: Callable[[str], str]) -> Path:
-    """A copy of the real version files; an edit is named like its file, with __ for a dot and no ending."""
+    """A copy of some real version files; an edit is named like its file, with __ for a dot and no ending."""
     made = tmp_path / "versions"
-    shutil.copytree(VERSIONS, made)
+    made.mkdir()
+    for name in ALSO:
+        shutil.copy(VERSIONS / name, made)
+    for label in FIRST:
+        (made / f"{label}.yaml").write_text(file_of_first(label), encoding="utf-8")
     for name, edit in edits.items():
         path = made / f"{name.replace('__', '.').replace('_prerelease', '-prerelease')}.yaml"
         before = path.read_text(encoding="utf-8")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date
 
 import pytest
+import yaml
 
 from shared.api import manifest
 from tests.api import made
@@ -18,9 +20,13 @@ def test_a_retired_file_is_read_with_its_key_on(tmp_path):
     assert [version.label.text for version in manifests.versions] == ["v1.0-prerelease", "v2"]
 
 
-def test_the_real_files_neither_deprecate_nor_retire():
-    assert made.loaded().retired == ()
-    assert [version.deprecation for version in made.loaded().versions] == [None, None, None]
+def test_the_real_files_end_as_their_lines_say():
+    found = {path.stem: yaml.safe_load(path.read_bytes()) for path in made.VERSIONS.glob("v*.yaml")}
+    retired = {label for label, file in found.items() if "retired" in file}
+    assert {end.label.text for end in made.loaded().retired} == retired
+    for version in made.loaded().versions:
+        written = found[version.label.text]["deprecation"]
+        assert (asdict(version.deprecation) if version.deprecation else None) == written
 
 
 @pytest.mark.parametrize(
@@ -108,5 +114,5 @@ def test_not_every_version_can_be_retired(tmp_path):
     ],
 )
 def test_a_header_without_words_is_refused(tmp_path, entry, said):
-    where = made.folder(tmp_path, shapes=lambda text: text.replace("  Sunset: {", f"  {entry}\n  Sunsets: {{"))
+    where = made.folder(tmp_path, shapes=lambda text: text.replace("  Sunset:\n", f"  {entry}\n  Sunsets:\n"))
     assert any(said in fault and fault.startswith("shapes.yaml:") for fault in faults_of(where))

@@ -11,8 +11,9 @@ def lineup(where) -> Lineup:
     return Lineup.of(manifest.load(where).versions)
 
 
-def test_supported_versions_are_one_ascending_list():
-    assert lineup(made.VERSIONS).headers_for("storeInstances") == (("api-supported-versions", "1.0-prerelease, 1, 2"),)
+def test_supported_versions_are_one_ascending_list(tmp_path):
+    where = made.folder(tmp_path)
+    assert lineup(where).headers_for("storeInstances") == (("api-supported-versions", "1.0-prerelease, 1, 2"),)
 
 
 def test_one_line_moves_a_version_from_one_header_to_the_other(tmp_path):

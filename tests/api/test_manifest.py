@@ -21,18 +21,21 @@ def line_of(where, file, text) -> int:
 
 def test_the_real_files_load_ascending():
     versions = manifest.load(made.VERSIONS).versions
-    assert [version.label.name for version in versions] == ["1.0-prerelease", "1", "2"]
+    assert [version.label for version in versions] == sorted(version.label for version in versions)
+    retired = {end.label.text for end in manifest.load(made.VERSIONS).retired}
+    files = {path.stem for path in made.VERSIONS.glob("v*.yaml")}
+    assert {version.label.text for version in versions} == files - retired
 
 
 def test_prerelease_and_v1_differ_in_nothing_but_their_promise():
-    prerelease, v1, _ = manifest.load(made.VERSIONS).versions
+    prerelease, v1, *_ = manifest.load(made.VERSIONS).versions
     assert prerelease.rows == v1.rows
     assert prerelease.behaviours == v1.behaviours
     assert (prerelease.stability, v1.stability) == ("prerelease", "stable")
 
 
 def test_v2_serves_the_rows_of_v1_but_for_the_change_feed_with_other_behaviour_words():
-    _, v1, v2 = manifest.load(made.VERSIONS).versions
+    _, v1, v2, *_ = manifest.load(made.VERSIONS).versions
     changed = [
         (before.operation, after.operation) for before, after in zip(v1.rows, v2.rows, strict=True) if before != after
     ]
@@ -170,7 +173,7 @@ def test_two_files_of_the_same_version_are_refused(tmp_path):
         ("      binds: if_none_match\n", "", "'binds' is due"),
         ("      type: text\n", "      type: text\n      minimum: 3\n", "for whole numbers"),
         ("default: true", "default: 1", "a boolean is due here"),
-        ("type: integer}", "type: int}", "not a fitting word"),
+        ("type: integer, example: 5}", "type: int, example: 5}", "not a fitting word"),
     ],
 )
 def test_a_fault_in_the_shapes_is_told(tmp_path, before, after, said):

@@ -8,39 +8,41 @@ import yaml
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
 from shared.api import manifest, openapi, pipeline
+from shared.api.breaking import loading
 from shared.api.params import Place
 from tests.api import made
+from tests.support import versions
+from tests.support.clients import DICOM_JSON
+from tests.support.documents import by_id, documents, examples_of, faults, operations, resolved, versioned
+from tests.support.versions import LABELS
 
-LABELS = ("v1.0-prerelease", "v1", "v2")
 FAREWELL = {"Deprecation", "Sunset", "Link", "Warning"}
-
-
-@functools.cache
-def documents():
-    return documents_of(made.loaded())
+UNVERSIONED = {f"/{row.path}" for row in made.loaded().service.rows}
+GUARDED, UNSERVED = {401, 403}, {404, 405, 410}
 
 
 def documents_of(manifests):
     return {version.label.text: openapi.document(version, manifests) for version in manifests.versions}
 
 
+@functools.cache
+def bound():
+    return made.bound()
+
+
 def from_yaml(text):
     return yaml.load(text, Loader=yaml.CSafeLoader)
 
 
-def operations(document):
-    """Path, method and operation, the responses of the operation being looked up."""
-    for path, item in document["paths"].items():
-        for method, operation in item.items():
-            responses = {status: resolved(document, one) for status, one in operation["responses"].items()}
-            yield path, method, {**operation, "responses": responses}
+def endpoint_of(label, operation):
+    """The function of an operation, of a version or outside any."""
+    slug = label.replace(".", "_").replace("-", "_")
+    return bound()[f"{'service' if operation.path in UNVERSIONED else slug}_{operation.id}"]
 
 
-def resolved(document, node):
-    if "$ref" not in node:
-        return node
-    _, _, group, name = node["$ref"].split("/")
-    return document["components"][group][name]
+def is_open(operation):
+    """Whether access control leaves it alone."""
+    return operation.node.get("security") == []
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -69,41 +71,146 @@ def test_two_writings_are_equal():
 
 
 @pytest.mark.parametrize("label", LABELS)
+def test_readers_of_yaml_1_2_take_no_tag_for_a_number(label):
+    """PyYAML reads and writes YAML 1.1, to which 00081190 is a text."""
+    document = documents()[label]
+    assert "00081190" in document["components"]["schemas"]["StoreReport"]["properties"]
+    assert loading.read(openapi.as_yaml(document)).root == json.loads(openapi.as_json(document))
+
+
+@pytest.mark.parametrize("label", LABELS)
 def test_paths_and_methods_are_those_that_are_served(label):
     served = {
         ("/" + endpoint.pattern.template.replace(endpoint.pattern.template.split("/")[0], label, 1), method.lower())
-        for endpoint in made.bound().values()
+        for endpoint in bound().values()
         if endpoint.version == label and endpoint.operation != "fallback"
         for method in endpoint.methods
     }
-    assert {(path, method) for path, method, _ in operations(documents()[label])} == served
+    assert {(one.path, one.method) for one in versioned(documents()[label], label)} == served
+
+
+def test_operations_outside_any_version_are_in_every_document():
+    for label, document in documents().items():
+        others = [one for one in operations(document) if one not in versioned(document, label)]
+        assert {one.path for one in others} == UNVERSIONED
+        assert all(is_open(one) for one in others)
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_operation_ids_are_unique_and_those_of_the_functions(label):
-    slug = label.replace(".", "_").replace("-", "_")
-    names = [f"{slug}_{operation['operationId']}" for _, _, operation in operations(documents()[label])]
-    assert len(set(names)) == len(names)
-    assert set(names) == set(made.bound()) & {
-        name for name in made.bound() if name.startswith(f"{slug}_") and (slug != "v1" or "v1_0" not in name)
+    found = list(operations(documents()[label]))
+    assert len({one.id for one in found}) == len(found)
+    served = {
+        name
+        for name, endpoint in bound().items()
+        if (endpoint.version == label and endpoint.operation != "fallback") or name.startswith("service_")
     }
+    assert {endpoint_of(label, one).name for one in found} == served
 
 
-def test_parameters_are_those_the_front_door_reads():
-    document = documents()["v2"]
-    for path, method, operation in operations(document):
-        endpoint = made.bound()[f"v2_{operation['operationId']}"]
-        described = {(one["name"], one["in"]) for one in operation.get("parameters", [])}
-        read = {(one.name, one.place.value) for one in made.service(endpoint).parameters}
-        if "partitionName" in path:
+@pytest.mark.parametrize("label", LABELS)
+def test_parameters_are_those_the_front_door_reads(label):
+    for operation in operations(documents()[label]):
+        described = {(one["name"], one["in"]) for one in operation.parameters}
+        read = {(one.name, one.place.value) for one in made.service(endpoint_of(label, operation)).parameters}
+        if "partitionName" in operation.path:
             read.add(("partitionName", Place.PATH.value))
-        assert described == read, (path, method)
+        assert described == read, operation.id
 
 
-def test_statuses_are_those_a_row_may_answer():
-    for _, _, operation in operations(documents()["v1"]):
-        endpoint = made.bound()[f"v1_{operation['operationId']}"]
-        assert {int(status) for status in operation["responses"]} == set(made.service(endpoint).statuses)
+@pytest.mark.parametrize("label", LABELS)
+def test_statuses_are_those_a_row_may_answer_and_those_that_are_met_before_it(label):
+    for operation in operations(documents()[label]):
+        before = set() if operation.path in UNVERSIONED else UNSERVED | (set() if is_open(operation) else GUARDED)
+        expected = set(made.service(endpoint_of(label, operation)).statuses) | before
+        assert {int(status) for status in operation.node["responses"]} == expected, operation.id
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_every_operation_says_what_it_is(label):
+    document = documents()[label]
+    tags = {one["name"]: one.get("description") for one in document["tags"]}
+    for operation in operations(document):
+        assert operation.node["summary"]
+        assert all(tags[tag] for tag in operation.node["tags"]), operation.id
+        assert all(one["description"] for one in operation.parameters)
+        if not is_open(operation):
+            assert operation.node["description"], operation.id
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_every_parameter_has_a_type_and_an_example_that_it_takes(label):
+    document = documents()[label]
+    for operation in operations(document):
+        for parameter in operation.parameters:
+            assert "type" in parameter["schema"]
+            assert faults(document, parameter["schema"], parameter["example"]) == [], (operation.id, parameter["name"])
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_every_body_but_bytes_has_examples_that_fit_its_schema(label):
+    document = documents()[label]
+    for operation in operations(document):
+        bodies = {status: response.get("content", {}) for status, response in operation.node["responses"].items()}
+        bodies["request"] = operation.node.get("requestBody", {}).get("content", {})
+        for status, contents in bodies.items():
+            for media_type, content in contents.items():
+                found = examples_of(document, content)
+                where = (operation.id, status, media_type)
+                assert found or content["schema"]["$ref"].endswith(("/Binary", "/Document")), where
+                assert [faults(document, content["schema"], value) for value in found] == [[]] * len(found), where
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_a_value_that_breaks_its_schema_is_seen(label):
+    """What the other tests say of examples means something."""
+    document = documents()[label]
+    datasets = {"$ref": "#/components/schemas/DicomDatasets"}
+    for value, fits in (
+        ([{"00100010": {"vr": "PN", "Value": [{"Alphabetic": "A"}, None]}}], True),
+        ([{"00081199": {"vr": "SQ", "Value": [{}, {"00080060": {"vr": "CS", "Value": ["CT"]}}]}}], True),
+        ([{"00280010": {"vr": "DS", "Value": [1, 0.5, "1.00000000000000001"]}}], True),
+        ([{"00100010": {"vr": "PN", "Value": [{"Alphabetical": "A"}]}}], False),
+        ([{"00100010": {"VR": "PN"}}], False),
+        ([{"00081199": {"vr": "SQ", "Value": [[]]}}], False),
+        ({}, False),
+    ):
+        assert (faults(document, datasets, value) == []) is fits, value
+
+
+def test_store_reports_in_examples_are_those_of_the_version():
+    for label, document in documents().items():
+        store = by_id(document)["storeInstances"].node["responses"]
+        values = {status: examples_of(document, store[status]["content"][DICOM_JSON]) for status in ("200", "202")}
+        stored = [item for value in values["200"] for item in value["00081199"]["Value"]]
+        assert stored
+        says_more = versions.behaves(label, stored_item_attributes="always")
+        assert all(("00741048" in item) is says_more for item in stored)
+        warned = values[str(versions.warned_status(label))]
+        assert any("00081196" in item for value in warned for item in value["00081199"]["Value"])
+
+
+def test_search_results_in_examples_have_the_default_attributes_of_the_version():
+    for label, document in documents().items():
+        search = by_id(document)["searchSeriesOfStudy"].node["responses"]["200"]["content"][DICOM_JSON]
+        ((match,),) = examples_of(document, search)
+        assert {"0020000D", "0020000E", "00080060"} <= match.keys()
+        assert ("00081090" in match) is versions.behaves(label, search_return_set="lean")
+        assert "00100010" not in match
+
+
+def test_a_token_is_optional_and_documents_need_none():
+    for label, document in documents().items():
+        assert document["security"] == [{}, {"bearer": []}]
+        assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+        open_rows = {row.operation for row in versions.of(label).rows if row.handler.startswith("api.")}
+        assert {one.id for one in versioned(document, label) if is_open(one)} == open_rows
+
+
+def test_a_number_without_a_largest_one_has_64_bits():
+    found = {one["name"]: one["schema"] for one in by_id(documents()["v1"])["getChangeFeed"].parameters}
+    assert found["offset"] == {"type": "integer", "format": "int64", "minimum": 0, "default": 0}
+    assert found["limit"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 10}
 
 
 @pytest.mark.parametrize(
@@ -127,80 +234,106 @@ def test_statuses_are_those_a_row_may_answer():
     ],
 )
 def test_bodies_of_answers_are_described_by_media_type(operation, status, media_types):
-    found = {one["operationId"]: one for _, _, one in operations(documents()["v2"])}[operation]
-    assert set(found["responses"][status].get("content", {})) == media_types
+    found = by_id(documents()["v2"])[operation]
+    assert set(found.node["responses"][status].get("content", {})) == media_types
 
 
 def test_frames_are_described_with_their_list_and_all_their_media_types():
-    found = {one["operationId"]: one for _, _, one in operations(documents()["v1"])}["retrieveFrames"]
-    (frames,) = [one for one in found["parameters"] if one["name"] == "frames"]
+    found = by_id(documents()["v1"])["retrieveFrames"]
+    (frames,) = [one for one in found.parameters if one["name"] == "frames"]
     assert (frames["in"], frames["required"], frames["schema"]["type"]) == ("path", True, "array")
     assert frames["schema"]["items"] == {"type": "integer", "minimum": 1}
-    media_types = set(found["responses"]["200"]["content"])
+    media_types = set(found.node["responses"]["200"]["content"])
     assert {"application/octet-stream", "multipart/related", "image/jp2", "image/jpeg", "image/jls"} <= media_types
 
 
 def test_quality_is_described_with_its_limits():
-    found = {one["operationId"]: one for _, _, one in operations(documents()["v2"])}["retrieveRenderedFrame"]
-    (quality,) = [one for one in found["parameters"] if one["name"] == "quality"]
+    found = by_id(documents()["v2"])["retrieveRenderedFrame"]
+    (quality,) = [one for one in found.parameters if one["name"] == "quality"]
     assert quality["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 100}
 
 
 def test_every_answer_describes_the_headers_it_carries():
     always = {name for name, _ in pipeline.BASE_HEADERS} | {"api-supported-versions", "api-deprecated-versions"}
-    found = {one["operationId"]: one for _, _, one in operations(documents()["v2"])}
-    for operation in found.values():
-        for response in operation["responses"].values():
+    for operation in operations(documents()["v2"]):
+        for response in operation.node["responses"].values():
             assert always <= set(response["headers"])
-    assert "ETag" in found["retrieveStudyMetadata"]["responses"]["200"]["headers"]
-    assert "Retry-After" in found["retrieveStudy"]["responses"]["503"]["headers"]
-    assert "Warning" in found["storeInstances"]["responses"]["202"]["headers"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "names"),
+    [
+        ("retrieveStudyMetadata", "200", {"ETag", "Vary", "Content-Encoding"}),
+        ("retrieveStudyMetadata", "304", {"ETag"}),
+        ("retrieveStudy", "200", {"Content-Type"}),
+        ("retrieveStudy", "401", {"WWW-Authenticate"}),
+        ("retrieveStudy", "405", {"Allow"}),
+        ("retrieveStudy", "410", {"Link"}),
+        ("retrieveStudy", "503", {"Retry-After"}),
+        ("storeInstances", "202", {"Warning"}),
+    ],
+)
+def test_headers_of_single_answers_are_described_with_an_example(operation, status, names):
+    document = documents()["v2"]
+    headers = by_id(document)[operation].node["responses"][status]["headers"]
+    assert names <= set(headers)
+    for name in names:
+        header = resolved(document, headers[name])
+        assert header["description"]
+        assert faults(document, header["schema"], header["example"]) == []
 
 
 def test_store_describes_both_forms_of_its_body():
-    found = {one["operationId"]: one for _, _, one in operations(documents()["v1"])}
-    assert set(found["storeInstancesInStudy"]["requestBody"]["content"]) == {"multipart/related", "application/dicom"}
+    found = by_id(documents()["v1"])["storeInstancesInStudy"]
+    assert set(found.node["requestBody"]["content"]) == {"multipart/related", "application/dicom"}
 
 
 def test_the_three_documents_differ_in_label_stability_conduct_and_summary():
-    prerelease, v1, v2 = (documents()[label] for label in LABELS)
+    prerelease, v1, v2 = (documents()[label] for label in ("v1.0-prerelease", "v1", "v2"))
     assert [one["info"]["version"] for one in (prerelease, v1, v2)] == ["1.0-prerelease", "1", "2"]
     assert [one["info"]["x-stability-level"] for one in (prerelease, v1, v2)] == ["prerelease", "stable", "stable"]
     assert prerelease["info"]["x-behaviours"] == v1["info"]["x-behaviours"]
     assert v1["info"]["x-behaviours"]["warned_store_status"] == "ok_200"
     assert v2["info"]["x-behaviours"]["warned_store_status"] == "accepted_202"
-    assert prerelease["components"] == v1["components"] == v2["components"]
-    bare = [{path.split("/", 2)[2]: item for path, item in one["paths"].items()} for one in (prerelease, v1, v2)]
+    for group in ("schemas", "headers", "responses", "securitySchemes"):
+        assert prerelease["components"][group] == v1["components"][group] == v2["components"][group]
+    bare = [
+        {path.removeprefix(f"/v{one['info']['version']}"): item for path, item in one["paths"].items()}
+        for one in (prerelease, v1, v2)
+    ]
     assert bare[0] == bare[1]
-    # The change feed has other parameters.
-    assert [path for path in bare[1] if bare[1][path] != bare[2][path]] == ["changefeed"]
     assert bare[1].keys() == bare[2].keys()
+    # The change feed has other parameters, and the same store other examples.
+    differing = {path.removeprefix("/partitions/{partitionName}") for path in bare[1] if bare[1][path] != bare[2][path]}
+    assert differing == {"/changefeed", "/studies", "/studies/{studyInstanceUid}"}
 
 
 def test_a_deprecated_version_says_so_at_every_operation(tmp_path):
     found = documents_of(manifest.load(made.folder(tmp_path, v1=made.deprecate)))
-    assert all(one["deprecated"] is True and one["x-sunset"] == "2028-01-02" for _, _, one in operations(found["v1"]))
-    assert found["v2"] == documents()["v2"]
+    for one in operations(found["v1"]):
+        said = (one.node.get("deprecated"), one.node.get("x-sunset"))
+        assert said == ((None, None) if one.path in UNVERSIONED else (True, "2028-01-02"))
+    assert found["v2"] == documents_of(made.loaded())["v2"]
     assert list(OpenAPIV30SpecValidator(found["v1"]).iter_errors()) == []
 
 
 def test_only_a_deprecated_version_describes_the_headers_about_its_end_and_at_every_answer(tmp_path):
     found = documents_of(manifest.load(made.folder(tmp_path, v1=made.deprecate)))
-    for _, _, operation in operations(found["v1"]):
-        for response in operation["responses"].values():
+    for operation in versioned(found["v1"], "v1"):
+        for response in operation.node["responses"].values():
             assert set(response["headers"]) >= FAREWELL
     described = found["v1"]["components"]["headers"]
     assert "several values" in described["Warning"]["description"]
     assert "deprecated" in described["Warning"]["description"]
     staying = found["v2"]["components"]["headers"]
-    assert set(described) - set(staying) == {"Deprecation", "Sunset", "Link"}
+    assert set(described) - set(staying) == {"Deprecation", "Sunset"}
     assert "deprecated" not in staying["Warning"]["description"]
 
 
 def test_but_for_its_end_a_deprecated_document_is_the_same(tmp_path):
     document = documents_of(manifest.load(made.folder(tmp_path, v1=made.deprecate)))["v1"]
-    for item in document["paths"].values():
-        for operation in item.values():
+    for path, item in document["paths"].items():
+        for operation in item.values() if path not in UNVERSIONED else ():
             assert (operation.pop("deprecated"), operation.pop("x-sunset")) == (True, "2028-01-02")
     before = json.loads(json.dumps(documents()["v1"]))
     for one in (document, before):
@@ -219,7 +352,7 @@ def test_but_for_its_end_a_deprecated_document_is_the_same(tmp_path):
     [("v2_getOpenApi", "text/yaml; charset=utf-8"), ("v2_getOpenApiJson", "application/json; charset=utf-8")],
 )
 async def test_the_document_is_served_below_its_version_and_written_once(name, media_type):
-    endpoint = made.bound()[name]
+    endpoint = bound()[name]
     reply = await made.ask(endpoint, made.arrival(headers={"Accept": None}))
     again = await made.ask(endpoint, made.arrival())
     assert (reply.status, reply.media_type) == (200, media_type)
@@ -232,5 +365,5 @@ def test_every_schema_and_header_of_the_document_is_used():
     for document in documents().values():
         text = json.dumps(document)
         for group, parts in document["components"].items():
-            for name in parts:
-                assert f"#/components/{group}/{name}" in text
+            for name in parts.keys() - {"bearer"}:
+                assert f'#/components/{group}/{name}"' in text

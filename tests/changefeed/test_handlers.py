@@ -202,7 +202,7 @@ async def test_by_time_offset_counts_rows_and_not_numbers(azurite):
 )
 async def test_a_span_of_time_that_ends_where_it_starts_is_refused(azurite, start, end):
     async with watched_stores(azurite.connection_string) as (stores, transport):
-        with pytest.raises(InvalidParameter, match="endTime: must be later than startTime"):
+        with pytest.raises(InvalidParameter, match="EndTime: must be later than StartTime"):
             await feed_by_time(stores, start, end)
         assert transport.calls == []
 

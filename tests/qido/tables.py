@@ -6,6 +6,8 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
+from tests.support.versions import LABELS, word
+
 STUDY, SERIES, INSTANCE = "study", "series", "instance"
 LEVELS = (STUDY, SERIES, INSTANCE)
 UIDS = {STUDY: "0020000D", SERIES: "0020000E", INSTANCE: "00080018"}
@@ -27,9 +29,10 @@ _MORE = {
     INSTANCE: "",
 }
 ALL = {level: frozenset(f"{_FULL[level]} {_MORE[level]}".split()) for level in LEVELS}
+_SETS = {"full": _FULL, "lean": _LEAN}
 RETURN_SETS = {
-    version: {level: frozenset(sets[level].split()) for level in LEVELS}
-    for version, sets in (("v1.0-prerelease", _FULL), ("v1", _FULL), ("v2", _LEAN))
+    version: {level: frozenset(_SETS[word(version, "search_return_set")][level].split()) for level in LEVELS}
+    for version in LABELS
 }
 
 # Tag and kind of match of what can be searched for.

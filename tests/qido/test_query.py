@@ -199,7 +199,7 @@ def test_private_and_repeating_tags_are_fields():
 
 @pytest.mark.parametrize("text", ["Nothing", "studytime", "00089999", "0040A370.00080050", "StudyTime;Modality"])
 def test_a_field_that_is_no_attribute_is_refused(text):
-    with pytest.raises(InvalidParameter, match="includefield: "):
+    with pytest.raises(InvalidParameter, match="IncludeField: "):
         fields(text)
 
 

@@ -97,7 +97,9 @@ async def test_the_document_of_a_deprecated_version_tells_clients_and_says_so_it
     answer = await caller.get("/v1/api.yaml")
     expect_farewell(answer, ending.url)
     document = yaml.load(answer.text, Loader=yaml.CSafeLoader)
-    operations = [operation for item in document["paths"].values() for operation in item.values()]
+    # Operations outside any version stay when a version goes.
+    items = [item for path, item in document["paths"].items() if path.startswith("/v1/")]
+    operations = [operation for item in items for operation in item.values()]
     assert {(one["deprecated"], one["x-sunset"]) for one in operations} == {(True, "2028-01-02")}
     answer = await caller.get("/v2/api.json")
     operations = [operation for item in answer.json()["paths"].values() for operation in item.values()]
@@ -133,3 +135,23 @@ async def test_the_version_that_stays_names_both_lists_and_no_end(caller):
 async def test_a_version_that_never_was_stays_400(caller):
     answer = await caller.get("/v1.1-prerelease/studies")
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "UnsupportedApiVersion")
+
+
+async def test_the_service_tells_which_versions_end_and_their_pages_say_so(caller, ending):
+    items = {item["label"]: item for item in (await caller.get("/versions")).json()["versions"]}
+    assert {label: item["status"] for label, item in items.items()} == {
+        "v1.0-prerelease": "retired",
+        "v1": "deprecated",
+        "v2": "stable",
+    }
+    assert (items["v1"]["sunset"], items["v1"]["successor"]) == ("2028-01-02", "v2")
+    assert items["v1.0-prerelease"]["links"] == {"readMore": files.READ_MORE}
+    for path in ("/v1/docs", "/v1/conformance"):
+        page = await caller.get(path)
+        assert page.status_code == 200
+        expect_farewell(page, ending.url)
+        assert "may be gone from 2028-01-02 on" in page.text
+        assert "may be gone from" not in (await caller.get(path.replace("v1", "v2"))).text
+    refused = await caller.get("/changes?from=v1.0-prerelease&to=v2")
+    assert (refused.status_code, "v1.0-prerelease is retired" in refused.text) == (400, True)
+    assert (await caller.get("/changes?from=v1&to=v2")).status_code == 200

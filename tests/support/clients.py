@@ -19,11 +19,12 @@ import httpx
 import pydicom
 from dicomweb_client import DICOMwebClient
 
+from tests.support import versions
 from tests.support.files import synthetic_instance
 from tests.support.served import Service
 
-VERSIONS = ("v1.0-prerelease", "v1", "v2")
-SUPPORTED = "1.0-prerelease, 1, 2"
+VERSIONS = versions.LABELS
+SUPPORTED = versions.SUPPORTED
 DICOM_JSON = "application/dicom+json"
 ANY_PARTS = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 BOUNDARY = "0f3cf5c0-70e0-41ef-baef-c6f9f65ec3e1"

@@ -469,7 +469,8 @@ def write_a_parameter_in_another_way(document, steps):
 
 @breaks(path_parameters)
 def tighten_a_path_parameter(document, steps):
-    at(document, steps)["schema"]["maxLength"] = 3
+    schema = at(document, steps)["schema"]
+    schema[{"string": "maxLength", "integer": "maximum", "array": "maxItems"}[schema["type"]]] = 3
 
 
 @breaks(reads)
@@ -797,7 +798,7 @@ def rename_all_components(document, _steps):
 
 @allowed(whole, silent=True)
 def write_references_out(document, _steps):
-    for path in document["paths"]:
+    for path in list(document["paths"])[::5]:
         document["paths"][path] = _inlined(document, document["paths"][path])
 
 
@@ -886,11 +887,15 @@ def _repoint(node):
         node["$ref"] = f"{head}/New{name}"
 
 
-def _inlined(document, node):
+def _inlined(document, node, around=()):
+    """A copy without references but those of a schema to itself, however far down."""
     if isinstance(node, list):
-        return [_inlined(document, below) for below in node]
+        return [_inlined(document, below, around) for below in node]
     if not isinstance(node, dict):
         return node
-    if isinstance(node.get("$ref"), str):
-        return _inlined(document, at(document, tuple(node["$ref"].split("/")[1:])))
-    return {key: _inlined(document, below) for key, below in node.items()}
+    target = node.get("$ref")
+    if target in around:
+        return dict(node)
+    if isinstance(target, str):
+        return _inlined(document, at(document, tuple(target.split("/")[1:])), (*around, target))
+    return {key: _inlined(document, below, around) for key, below in node.items()}
