@@ -13,7 +13,8 @@ VENV_PYTHON := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight setup run test test-hosts test-rooms test-all lint format types imports contract contract-accept check lock gallery
+.PHONY: help preflight setup run test test-hosts test-rooms test-split test-all lint format types imports contract contract-accept \
+	new-version deprecate retire versions check lock gallery
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -49,8 +50,12 @@ test-hosts: setup ## the half of the tests that starts hosts
 test-rooms: setup ## the other half; make check runs both at once
 	@$(VENV_PYTHON) -m pytest -m "not slow" --ignore tests/served --ignore tests/dev
 
-test-all: setup ## run the tests, those marked slow included
+test-split: setup ## run the served suite against two apps on one store, one with the newest version, one with the others
+	@$(VENV_PYTHON) -m pytest -m "not slow" --apps split tests/served
+
+test-all: setup ## run the tests, those marked slow included, then those of test-split
 	@$(VENV_PYTHON) -m pytest
+	@$(MAKE) --no-print-directory test-split
 
 lint: setup ## check style and format
 	@$(VENV_PYTHON) -m ruff check .
@@ -69,8 +74,24 @@ imports: setup ## check that imports point one way
 contract: setup ## check that no version breaks what it promised (CONTRACT_BASE=revision to compare with)
 	@$(VENV_PYTHON) -m shared.dev.contract check $(if $(CONTRACT_BASE),--base "$(CONTRACT_BASE)")
 
-contract-accept: setup ## write the documents of all versions to versions/baselines, for a reviewer to see
+contract-accept: setup ## write the documents of all versions to versions/baselines, their replies to tests/golden, for a reviewer to see
 	@$(VENV_PYTHON) -m shared.dev.contract accept
+
+# What is given on the command line of make is in the environment, so no character of it means anything to the shell.
+new-version: setup ## FROM=v2 NAME=v3.0-prerelease: a version that starts as another one is (RELEASED=day SUMMARY=text)
+	@$(VENV_PYTHON) -m shared.dev.versions new $(if $(FROM),--from="$$FROM") $(if $(NAME),--name="$$NAME") \
+		$(if $(RELEASED),--released="$$RELEASED") $(if $(SUMMARY),--summary="$$SUMMARY")
+
+deprecate: setup ## VERSION=v1 SUNSET=day SUCCESSOR=v2 READ_MORE=link: announce the end of a version (ANNOUNCED=day)
+	@$(VENV_PYTHON) -m shared.dev.versions deprecate $(if $(VERSION),--version="$$VERSION") \
+		$(if $(SUNSET),--sunset="$$SUNSET") $(if $(SUCCESSOR),--successor="$$SUCCESSOR") \
+		$(if $(READ_MORE),--read-more="$$READ_MORE") $(if $(ANNOUNCED),--announced="$$ANNOUNCED")
+
+retire: setup ## VERSION=v1: end a version whose sunset has come (ON=day)
+	@$(VENV_PYTHON) -m shared.dev.versions retire $(if $(VERSION),--version="$$VERSION") $(if $(ON),--on="$$ON")
+
+versions: setup ## list all versions, and how long they live
+	@$(VENV_PYTHON) -m shared.dev.versions list
 
 check: setup ## lint, types, imports, contract, tests: all of continuous integration
 	@$(MAKE) --no-print-directory lint
