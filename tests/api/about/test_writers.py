@@ -12,6 +12,7 @@ from shared.api.about.statement import Subject
 from shared.settings import Settings
 from tests.api import made
 from tests.api.about.reading import Names, bound, tables
+from tests.support import versions
 
 NASTY = '<script>alert("1 & 2")</script> a|b `c<d|e` *bold* [no](link)'
 PAGE = Page(
@@ -72,7 +73,7 @@ def test_markdown_keeps_cells_apart_and_texts_plain():
     assert "> Mind [this](x?a=1&b=2)" in text
 
 
-@pytest.mark.parametrize("label", ["v1.0-prerelease", "v1", "v2"])
+@pytest.mark.parametrize("label", versions.LABELS)
 async def test_the_documentation_page_loads_files_of_the_service_and_its_own_document(label):
     endpoint = next(one for one in bound().values() if (one.version, one.operation) == (label, "getDocs"))
     reply = await made.ask(endpoint, made.arrival(path={"version": label}))
