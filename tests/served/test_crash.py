@@ -135,8 +135,8 @@ async def killed(azurite, times: int) -> None:
             await stores.close()
 
 
-async def test_a_service_killed_25_times_loses_nothing_it_acknowledged(azurite):
-    await killed(azurite, 25)
+async def test_a_service_killed_10_times_loses_nothing_it_acknowledged(azurite):
+    await killed(azurite, 10)
 
 
 @pytest.mark.slow
