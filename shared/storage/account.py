@@ -26,12 +26,14 @@ class Account:
         key: its shared key, decoded; None when requests carry a token of a managed identity.
         blob_url: root of the blob service, without a trailing slash.
         table_url: root of the table service, without a trailing slash.
+        queue_url: root of the queue service, without a trailing slash.
     """
 
     name: str
     key: bytes | None
     blob_url: str
     table_url: str
+    queue_url: str
 
 
 def account_of(settings: Settings) -> Account:
@@ -42,7 +44,8 @@ def account_of(settings: Settings) -> Account:
     """
     if settings.storage_account:
         name = settings.storage_account
-        return Account(name, None, f"https://{name}.blob.core.windows.net", f"https://{name}.table.core.windows.net")
+        blob, table, queue = (f"https://{name}.{service}.core.windows.net" for service in ("blob", "table", "queue"))
+        return Account(name, None, blob, table, queue)
     return _from_connection_string(settings.storage_connection)
 
 
@@ -55,6 +58,7 @@ def _from_connection_string(text: str) -> Account:
             "accountname": EMULATOR_ACCOUNT,
             "accountkey": EMULATOR_KEY,
             "blobendpoint": root.format(port=10000),
+            "queueendpoint": root.format(port=10001),
             "tableendpoint": root.format(port=10002),
         }
     name = lower.get("accountname", "")
@@ -71,11 +75,12 @@ def _from_connection_string(text: str) -> Account:
         key=key,
         blob_url=lower.get("blobendpoint", f"{scheme}://{name}.blob.{suffix}").rstrip("/"),
         table_url=lower.get("tableendpoint", f"{scheme}://{name}.table.{suffix}").rstrip("/"),
+        queue_url=lower.get("queueendpoint", f"{scheme}://{name}.queue.{suffix}").rstrip("/"),
     )
 
 
 def sign_blob(account: Account, method: str, url: str, headers: Mapping[str, str]) -> str:
-    """Value of Authorization for a request to the blob service (scheme SharedKey).
+    """Value of Authorization for a request to the blob or the queue service (scheme SharedKey).
 
     Args:
         account: an account with a key.

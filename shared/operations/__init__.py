@@ -1,0 +1,1 @@
+"""Operations: what has become of long work (contract C10)."""
