@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from shared.dicom.attributes import Level
-from shared.qido.query import Asked, Resource, parse
+from shared.errors import InvalidParameter
+from shared.qido.query import Asked, Query, Resource, may_need_tags, parse
 from shared.qido.results import counted, dataset, wanted
 from shared.storage.hits import Criteria, Hit
 from shared.storage.partitions import DataPartition
@@ -12,7 +15,7 @@ from shared.storage.stores import Stores
 from shared.wire.call import Call, Reply
 from shared.wire.dicomjson import dumps
 
-_NOTHING = Reply(204)
+_ERRONEOUS = "erroneous-dicom-attributes"
 
 
 async def search_studies(call: Call, stores: Stores) -> Reply:
@@ -46,25 +49,45 @@ async def search_instances_of_series(call: Call, stores: Stores) -> Reply:
 
 
 async def _search(call: Call, stores: Stores, resource: Resource) -> Reply:
-    query = parse(resource, _asked(call))
     partition = await stores.partition(call.partition)
+    asked = _asked(call)
+    if not may_need_tags(asked):
+        return await _found(call, stores, partition, parse(resource, asked))
+    # The tags that this worker knows are asked for while it searches by them: as a rule they are still so.
+    known = await stores.tags.at_hand()
+    looked = asyncio.create_task(stores.tags.current())
+    try:
+        reply = await _found(call, stores, partition, parse(resource, asked, known))
+    except InvalidParameter:
+        if (await looked).version == known.version:
+            raise
+    else:
+        if (await looked).version == known.version:
+            return reply
+    finally:
+        await asyncio.wait([looked])
+    return await _found(call, stores, partition, parse(resource, asked, looked.result()))
+
+
+async def _found(call: Call, stores: Stores, partition: DataPartition, query: Query) -> Reply:
+    headers = ((_ERRONEOUS, ",".join(query.erroneous)),) if query.erroneous else ()
     if query.criteria is None:
-        return _NOTHING
+        return Reply(204, headers=headers)
     chosen = wanted(query, call.behaviours.search_return_set)
     search = stores.search
     hits = await _hits(
         search,
         partition,
         query.criteria,
-        resource.level,
+        query.resource.level,
         with_study=chosen.of_study,
         with_metadata=chosen.of_instance,
     )
     if not hits:
-        return _NOTHING
+        return Reply(204, headers=headers)
     counts = await search.count_instances(partition, counted(chosen, hits))
     assert call.choice is not None, "the row offers representations"
-    return Reply(200, dumps([dataset(hit, chosen, counts) for hit in hits]), call.choice.media_type)
+    return Reply(200, dumps([dataset(hit, chosen, counts) for hit in hits]), call.choice.media_type, headers)
 
 
 async def _hits(

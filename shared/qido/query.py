@@ -13,12 +13,15 @@ from dataclasses import dataclass, field, replace
 from pydicom.datadict import dictionary_has_tag, get_entry, tag_for_keyword
 
 from shared.dicom.attributes import SEARCHABLE, Attribute, Level
+from shared.dicom.extendedtags import ExtendedTag
 from shared.dicom.matching import fold, name_words
 from shared.dicom.uids import normalise_uid
 from shared.dicom.valuerules import calendar_date
 from shared.errors import InvalidParameter
+from shared.qido import tagkeys
 from shared.storage.conditions import Condition, any_modality, in_range, name_phrase, one_of
 from shared.storage.hits import Criteria
+from shared.storage.tagset import TagSet
 
 _LEVELS = tuple(Level)
 _BY_TAG = {attribute.tag: attribute for attribute in SEARCHABLE}
@@ -26,6 +29,7 @@ _TAG = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
 _SHOWN = re.compile(r"[A-Za-z0-9_.,-]{1,64}", re.ASCII)
 _SEPARATORS = re.compile(r"[\\,]+")
 _PADDING = " \0"
+_NO_TAGS = TagSet()
 
 _MOST_CHARACTERS = 256
 """No value of a searchable attribute is longer: a name has three groups of 64 (contract, appendix 1)."""
@@ -67,6 +71,8 @@ class Query:
         matched: tags of the attributes that are searched for.
         included: tags that are asked for by name.
         all_fields: whether everything is asked for.
+        extended: the extended query tags that are searched for or asked for by name.
+        erroneous: keys, as they were typed, that some instances could not be indexed by.
     """
 
     resource: Resource
@@ -74,6 +80,8 @@ class Query:
     matched: frozenset[int] = frozenset()
     included: frozenset[int] = frozenset()
     all_fields: bool = False
+    extended: tuple[ExtendedTag, ...] = ()
+    erroneous: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +107,20 @@ class Asked:
     series_uid: str = ""
 
 
-def parse(resource: Resource, asked: Asked) -> Query:
+def may_need_tags(asked: Asked) -> bool:
+    """Whether a search may be about extended query tags; False when all that it names is known without them."""
+    names = [name for name, _ in asked.matching_keys]
+    names += [part.strip(" ") for text in asked.include_fields for part in text.split(",")]
+    return any(_known_tag(name) not in _BY_TAG for name in names if name and name.lower() != "all")
+
+
+def parse(resource: Resource, asked: Asked, tags: TagSet = _NO_TAGS) -> Query:
     """Understand a search.
+
+    Args:
+        resource: what it is about.
+        asked: its parameters.
+        tags: the extended query tags that there are.
 
     Raises:
         InvalidParameter: naming the parameter that breaks a rule.
@@ -112,15 +132,27 @@ def parse(resource: Resource, asked: Asked) -> Query:
         limit=asked.limit,
     )
     parts = _Parts(criteria)
-    matched: set[int] = set()
+    matched: dict[int, str] = {}
     for name, text in asked.matching_keys:
-        attribute = _attribute(resource, name)
+        attribute = _attribute(resource, name, tags)
         if attribute.tag in matched:
             raise InvalidParameter(_shown(name), "the attribute is given twice")
-        matched.add(attribute.tag)
-        parts.add(attribute, _trimmed(name, text), name, fuzzy=asked.fuzzy)
+        matched[attribute.tag] = name
+        if isinstance(attribute, ExtendedTag):
+            parts.add_tag(attribute, _trimmed(name, text), name, fuzzy=asked.fuzzy)
+        else:
+            parts.add(attribute, _trimmed(name, text), name, fuzzy=asked.fuzzy)
     included, all_fields = _fields(asked.include_fields)
-    return Query(resource, parts.criteria(), frozenset(matched), included, all_fields)
+    named = included | frozenset(matched)
+    return Query(
+        resource,
+        parts.criteria(),
+        frozenset(matched),
+        included,
+        all_fields,
+        tuple(entry.tag for entry in tags.entries if entry.ready and entry.tag.tag in named),
+        tagkeys.erroneous(tags, {name: tag for tag, name in matched.items()}),
+    )
 
 
 @dataclass(slots=True)
@@ -149,6 +181,16 @@ class _Parts:
             vr = "fuzzy PN" if fuzzy and attribute.vr == "PN" else attribute.vr
             self.conditions[attribute.level].append(_READERS.get(vr, _text)(attribute, name, text))
 
+    def add_tag(self, tag: ExtendedTag, text: str, name: str, *, fuzzy: bool) -> None:
+        """Take one matching key in that is an extended query tag."""
+        condition = tagkeys.condition(tag, _shown(name), text, _uids, fuzzy=fuzzy)
+        if condition is None or len(text) > _MOST_CHARACTERS:
+            self.hopeless = True
+        elif tag.level is Level.INSTANCE:
+            self.base = replace(self.base, instance=(*self.base.instance, condition))
+        else:
+            self.conditions[tag.level].append(condition)
+
     def criteria(self) -> Criteria | None:
         """All of it; None when nothing can match."""
         if self.hopeless:
@@ -157,7 +199,7 @@ class _Parts:
         return replace(self.base, study=study, series=series)
 
 
-def _attribute(resource: Resource, name: str) -> Attribute:
+def _attribute(resource: Resource, name: str, tags: TagSet) -> Attribute | ExtendedTag:
     """The searchable attribute that a parameter names."""
     if "." in name:
         raise InvalidParameter(_shown(name), "attributes inside of sequences cannot be searched for")
@@ -167,7 +209,10 @@ def _attribute(resource: Resource, name: str) -> Attribute:
             _shown(name), "is neither a parameter of this search nor the keyword or the tag of an attribute"
         )
     attribute = _BY_TAG.get(tag)
-    if attribute is None or attribute not in resource.searchable:
+    if attribute is None:
+        entry = next((one for one in tags.entries if one.tag.tag == tag and one.tag.level in resource.levels), None)
+        return tagkeys.searchable(entry, _shown(name))
+    if attribute not in resource.searchable:
         raise InvalidParameter(_shown(name), "the attribute cannot be searched for at this resource")
     return attribute
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from shared.behaviours import SearchReturnSet
 from shared.dicom.attributes import COMPUTED, RETURN_SETS, Level, all_return_set, searchable_at
+from shared.dicom.extendedtags import ExtendedTag
 from shared.qido.query import Query
 from shared.storage.hits import Hit, LevelRow
 
@@ -33,11 +34,13 @@ class Wanted:
     Attributes:
         tags: all of them.
         by_level: those of studies and of series that come from there; of instances, everything.
+        extended: those of them that are extended query tags.
     """
 
     level: Level
     tags: frozenset[int]
     by_level: Mapping[Level, frozenset[int]]
+    extended: tuple[ExtendedTag, ...] = ()
 
     @property
     def of_study(self) -> bool:
@@ -59,11 +62,13 @@ def wanted(query: Query, return_set: SearchReturnSet) -> Wanted:
         level: frozenset(all_return_set(level) if query.all_fields else RETURN_SETS[return_set.value][level])
         for level in resource.levels
     }
-    by_level = {level: defaults.get(level, frozenset()) | named & _HELD[level] for level in Level}
+    extended = tuple(tag for tag in query.extended if tag.tag in named)
+    kept = {level: _HELD[level] | {tag.tag for tag in extended if tag.level is level} for level in Level}
+    by_level = {level: defaults.get(level, frozenset()) | named & kept[level] for level in Level}
     levels = list(Level)
     uids = {_UIDS[level] for level in levels[: levels.index(resource.level) + 1]}
     tags = named.union(uids, *defaults.values())
-    return Wanted(resource.level, frozenset(tags), by_level)
+    return Wanted(resource.level, frozenset(tags), by_level, extended)
 
 
 def counted(chosen: Wanted, hits: Sequence[Hit]) -> list[tuple[str, str]]:
@@ -88,6 +93,7 @@ def dataset(hit: Hit, chosen: Wanted, counts: Counts) -> Members:
         indexed = all(tags <= _INDEXED[level] for level, tags in chosen.by_level.items() if level is not Level.INSTANCE)
         for level, row in ((Level.STUDY, hit.study), (Level.SERIES, hit.series)):
             if row is not None:
+                members |= _extended_members(row, chosen.extended, level)
                 members |= _level_members(level, row, chosen.by_level[level], indexed=indexed)
     members |= _computed(hit, chosen, counts)
     for tag, uid in (
@@ -110,6 +116,15 @@ def _level_members(level: Level, row: LevelRow, tags: frozenset[int], *, indexed
     # What a default or `all` never brings is kept in the index alone.
     members |= _only(index, tags - _ANSWERED[level])
     return members | index if tags & frozenset(COMPUTED[level]) else members
+
+
+def _extended_members(row: LevelRow, tags: Sequence[ExtendedTag], level: Level) -> Members:
+    """Values of extended query tags of a level that the newest instance is not asked for anyway."""
+    wanted = [tag for tag in tags if tag.level is level and tag.tag not in _ANSWERED[level]]
+    there = row.extended if wanted else {}
+    found = ((tag, there[str(tag.slot)]) for tag in wanted if str(tag.slot) in there)
+    # What a tag that is gone has left is none of this one's.
+    return {tag.path: element for tag, (number, _, element) in found if number == tag.number}
 
 
 def _only(source: Mapping[str, Any], tags: frozenset[int]) -> Members:

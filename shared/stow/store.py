@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
+
+from pydicom.datadict import keyword_for_tag
 
 from shared.dicom.attributes import INDEXED
 from shared.dicom.elements import DEFLATED_EXPLICIT_LITTLE, IMPLICIT_LITTLE
@@ -19,9 +21,11 @@ from shared.storage.partitions import DataPartition
 from shared.storage.rows import NewInstance
 from shared.storage.stores import Stores
 from shared.storage.tables import TRANSACTION_BYTES, TRANSACTION_LIMIT, Entity
+from shared.storage.tagset import TagSet
 from shared.storage.uploads import RequestUploads, Upload
 from shared.stow.digest import Digest, digest, new_instance
 from shared.stow.outcomes import Outcome
+from shared.stow.tagging import retagged
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +51,7 @@ class _Pending:
     place: int
     instance: NewInstance
     uploaded: asyncio.Task[None]
+    tags: TagSet
 
 
 @dataclass(slots=True)
@@ -93,6 +98,9 @@ class StoreRequest:
         self._taken: set[tuple[str, str, str]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ready = self._task(self._index.ready(partition))
+        # Entries are judged by the tags that this worker knows; whether they are still so is known before rows are.
+        self._known = stores.tags.known
+        self._tags = self._task(stores.tags.current())
 
     async def take(self, chunks: AsyncIterator[bytes]) -> None:
         """Read one entry to its end and upload it. What is wrong with it becomes its outcome, not an exception."""
@@ -103,12 +111,13 @@ class StoreRequest:
                 await _feed(scanner, chunk)
                 await upload.write(chunk)
             scanned = scanner.finish()
-            digested = await self._digest(scanned)
+            tags = self._known = self._known or await self._tags
+            digested = await self._digest(scanned, tags)
         except NotDicom:
             await upload.discard()
             self._outcomes.append(Outcome(failure=FailureReason.VALIDATION_FAILURE))
             return
-        await self._judge(scanned, digested, upload)
+        await self._judge(scanned, digested, upload, tags)
 
     async def finish(self) -> list[Outcome]:
         """Make everything visible that was taken; gives one outcome an entry, in order of arrival.
@@ -131,19 +140,19 @@ class StoreRequest:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _digest(self, scanned: ScannedFile) -> Digest:
+    async def _digest(self, scanned: ScannedFile, tags: TagSet) -> Digest:
         if _is_much_work(scanned):
-            return await asyncio.to_thread(digest, scanned, self._rules, self._study_uid)
-        return digest(scanned, self._rules, self._study_uid)
+            return await asyncio.to_thread(digest, scanned, self._rules, self._study_uid, tags.tags)
+        return digest(scanned, self._rules, self._study_uid, tags.tags)
 
-    async def _judge(self, scanned: ScannedFile, digested: Digest, upload: Upload) -> None:
+    async def _judge(self, scanned: ScannedFile, digested: Digest, upload: Upload, tags: TagSet) -> None:
         verdict = digested.verdict
         identity = verdict.identity
         if verdict.refused:
             await upload.discard()
             self._outcomes.append(Outcome(identity, FailureReason.VALIDATION_FAILURE, findings=verdict.failures))
             return
-        instance = new_instance(scanned, digested, upload.name)
+        instance = new_instance(scanned, digested, upload.name, tags.tags, tags.added)
         uids = (instance.study_uid, instance.series_uid, instance.sop_instance_uid)
         if uids in self._taken:
             await upload.discard()
@@ -155,11 +164,11 @@ class StoreRequest:
             warning = WarningReason.SOP_CLASS_MISMATCH
         elif verdict.warnings:
             warning = WarningReason.INVALID_ATTRIBUTES
-        several = tuple(_KEYWORDS[tag] for tag in verdict.multiple_valued)
+        several = tuple(_named(tag) for tag in verdict.multiple_valued)
         self._outcomes.append(Outcome(identity, None, warning, verdict.warnings, several))
         group = await self._group_for(instance)
         uploaded = await self._uploads.finish(upload, *uids)
-        group.entries.append(_Pending(len(self._outcomes) - 1, instance, uploaded))
+        group.entries.append(_Pending(len(self._outcomes) - 1, instance, uploaded, tags))
         group.size_bytes += _row_bytes(instance)
 
     async def _group_for(self, instance: NewInstance) -> _Group:
@@ -181,14 +190,35 @@ class StoreRequest:
         # Look-ups and uploads run side by side; all of them must be through before rows may be written.
         await asyncio.gather(self._ready, *(entry.uploaded for entry in group.entries))
         series = await asyncio.gather(*group.series.values())
+        current = await self._tags
+        entries = [kept for entry in group.entries if (kept := self._judged_again(entry, current)) is not None]
+        if not entries:
+            return
         seen = Snapshot(await group.study, dict(zip(group.series, series, strict=True)))
         try:
-            await self._commit_entries(group.entries, seen)
+            await self._commit_entries(entries, seen)
         except StorageFailed:
             # One row that storage will not take must not cost the others.
-            log.exception("a group of instances was refused by storage", extra={"instances": len(group.entries)})
-            for entry in group.entries:
+            log.exception("a group of instances was refused by storage", extra={"instances": len(entries)})
+            for entry in entries:
                 await self._commit_alone(entry)
+
+    def _judged_again(self, entry: _Pending, tags: TagSet) -> _Pending | None:
+        """An entry as the tags want it that there are; None when it is refused because of them."""
+        if entry.tags.version == tags.version:
+            return entry
+        again = retagged(entry.instance, tags, self._rules.invalid_searchable_value)
+        outcome = self._outcomes[entry.place]
+        if again.instance is None:
+            self._uploads.refuse(entry.instance.blob)
+            failure = FailureReason.VALIDATION_FAILURE
+            self._outcomes[entry.place] = Outcome(outcome.identity, failure, findings=again.findings)
+            return None
+        if again.findings:
+            warning = outcome.warning or WarningReason.INVALID_ATTRIBUTES
+            findings = (*outcome.findings, *again.findings)
+            self._outcomes[entry.place] = replace(outcome, warning=warning, findings=findings)
+        return replace(entry, instance=again.instance, tags=tags)
 
     async def _commit_alone(self, entry: _Pending) -> None:
         try:
@@ -214,6 +244,11 @@ class StoreRequest:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         return task
+
+
+def _named(tag: int) -> str:
+    """An attribute as people know it: extended query tags may be of any."""
+    return _KEYWORDS.get(tag) or keyword_for_tag(tag) or f"{tag:08X}"
 
 
 async def _feed(scanner: Part10Scanner, chunk: bytes) -> None:

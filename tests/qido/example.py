@@ -37,7 +37,7 @@ LOOKS: tuple[dict[str, Any], ...] = (
     {
         "PatientName": "M\u00fcller^\u00c4nne", "PatientID": "P1", "StudyDate": "20240101", "AccessionNumber": "A-1",
         "StudyDescription": "Head", "SeriesDescription": "one", "ManufacturerModelName": "Alpha",
-        "PerformedProcedureStepStartDate": "20240101",
+        "PerformedProcedureStepStartDate": "20240101", "BodyPartExamined": "HEAD",
     },
     {
         "PatientName": "Muller^Anna Maria", "PatientID": "P2", "StudyDate": "20240215", "AccessionNumber": None,
@@ -45,7 +45,7 @@ LOOKS: tuple[dict[str, Any], ...] = (
     },
     {
         "PatientName": "Doe^John", "PatientID": "p1", "StudyDate": None, "AccessionNumber": "a-1", "StudyID": "S3",
-        "ReferringPhysicianName": "Other^One", "SeriesNumber": 3,
+        "ReferringPhysicianName": "Other^One", "SeriesNumber": 3, "BodyPartExamined": "CHEST",
     },
     {"PatientName": "Doe^Jane", "PatientID": "P3", "PatientBirthDate": "19991399", "StudyDate": "20231231"},
 )  # fmt: skip
@@ -65,6 +65,10 @@ VALUES = {
     "Modality": ("mr", "CT,SR", "XA"),
     "PerformedProcedureStepStartDate": ("20240101", "20240102-"),
     "ManufacturerModelName": ("alpha", "Beta", "Gamma"),
+    "StudyID": ("s3", "none"),
+    "SeriesNumber": ("3", "1"),
+    "BodyPartExamined": ("head", "Chest"),
+    "PatientSex": ("f", "M"),
     "SOPInstanceUID": ("1.4.0.0.0", "1.4.1.1.0,1.4.0.1.1,1.4.2.0.0"),
 }
 BEGINNINGS = ("mul an", "muller", "doe j", "anna mar", "ohn")
@@ -73,6 +77,7 @@ FIELDS = {
     "00081030": "00081030", "ModalitiesInStudy": MODALITIES, "NumberOfStudyRelatedInstances": "00201208",
     "NumberOfSeriesRelatedInstances": "00201209", "00081090": "00081090", "PatientSex": "00100040",
     "SeriesDescription": "0008103E", "00280010": "00280010", "00400244": "00400244", "PatientAge": "00101010",
+    "StudyID": "00200010", "BodyPartExamined": "00180015",
 }  # fmt: skip
 
 Told = tuple[str, str, str, str, str, str]

@@ -285,4 +285,5 @@ def _of_group(group: Group, tags: frozenset[str], *, indexed: bool) -> Members:
     members = {tag: element for tag, element in group.answer.items() if tag in tags}
     # Only the index has what no default and no `all` of full sets brings.
     members |= {tag: element for tag, element in index.items() if tag not in ALL[group.level]}
-    return members | index if tags & COMPUTED[group.level] else members
+    core = {tag: element for tag, element in index.items() if tag in INDEXED[group.level]}
+    return members | core if tags & COMPUTED[group.level] else members

@@ -56,11 +56,20 @@ SEARCHABLE = {
     },
     INSTANCE: {"SOPInstanceUID": ("00080018", "uid")},
 }
+# Extended query tags that the service of the model has.
+TAGGED = {
+    STUDY: {"StudyID": ("00200010", "text")},
+    SERIES: {"SeriesNumber": ("00200011", "text"), "BodyPartExamined": ("00180015", "text")},
+    INSTANCE: {"PatientSex": ("00100040", "text")},
+}
+CORE = {level: frozenset(tag for tag, _ in SEARCHABLE[level].values()) for level in LEVELS}
+for _level in LEVELS:
+    SEARCHABLE[_level] |= TAGGED[_level]
 MODALITIES, STUDY_COUNT, SERIES_COUNT = "00080061", "00201208", "00201209"
 COMPUTED = {STUDY: frozenset({MODALITIES, STUDY_COUNT}), SERIES: frozenset({SERIES_COUNT}), INSTANCE: frozenset()}
-INDEXED = {level: frozenset(tag for tag, _ in SEARCHABLE[level].values()) | COMPUTED[level] for level in LEVELS}
-FROM_FILES = {level: INDEXED[level] - COMPUTED[level] for level in LEVELS}
-HELD = {level: INDEXED[level] | ALL[level] for level in LEVELS}
+INDEXED = {level: CORE[level] | COMPUTED[level] for level in LEVELS}
+FROM_FILES = {level: frozenset(tag for tag, _ in SEARCHABLE[level].values()) - COMPUTED[level] for level in LEVELS}
+HELD = {level: INDEXED[level] | FROM_FILES[level] | ALL[level] for level in LEVELS}
 
 
 @dataclass(frozen=True)

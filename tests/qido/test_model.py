@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 
 from shared.settings import Settings
 from shared.storage.stores import Stores, open_stores
+from shared.wire.dicomjson import dumps
 from tests.qido.example import BEGINNINGS, FIELDS, VALUES, WRONG, Example
 from tests.qido.model import Model
-from tests.qido.tables import LEVELS, Question
+from tests.qido.tables import LEVELS, TAGGED, Question
 from tests.support.clients import VERSIONS
 from tests.support.front import Front
+from tests.support.jobs import worked_off
 from tests.support.storage import fresh_settings
 
 pytestmark = pytest.mark.azurite
@@ -93,6 +95,12 @@ async def service(azurite):
     app = fresh_settings(azurite.connection_string, data_partitions=True)
     stores = open_stores(app)
     try:
+        tags = [{"path": keyword, "level": level} for level in LEVELS for keyword in TAGGED[level]]
+        added = await Front(stores, app).ask(
+            "POST", "/v2/extendedquerytags", dumps(tags), Content_Type="application/json"
+        )
+        assert added.status == 202
+        await worked_off(stores, app.storage_connection)
         yield stores, app
         await stores.deletion.settled()
         assert (await stores.fsck()).broken == []
