@@ -235,6 +235,9 @@ def _values(dataset: Dataset, tag: int, *, trim_nuls: bool) -> list[str] | None:
             [] if element.is_empty else [str(part) for part in (element.value if element.VM > 1 else [element.value])]
         )
     vr = resolve_vr(element, (dataset,))
+    if vr in VALUE_BYTES:
+        # Only how many there are is of interest.
+        return [vr] * (len(element.value or b"") // VALUE_BYTES[vr])
     texts = list(_texts(element.value or b"", vr, _encodings(dataset), trim_nuls=trim_nuls))
     return texts if any(text.strip(" \0") for text in texts) else []
 

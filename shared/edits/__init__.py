@@ -1,1 +1,1 @@
-"""Changing what is stored: delete."""
+"""Changing what is stored: delete, bulk update; and copying it out: export."""
