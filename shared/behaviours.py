@@ -65,6 +65,13 @@ class SearchReturnSet(Enum):
     LEAN = "lean"
 
 
+class FinishedOperationWord(Enum):
+    """The status of an operation that has succeeded."""
+
+    COMPLETED = "completed"
+    SUCCEEDED = "succeeded"
+
+
 @dataclass(frozen=True, slots=True)
 class Behaviours:
     """All behaviour words of one version. Handlers pass single values down, never this record."""
@@ -77,3 +84,4 @@ class Behaviours:
     warned_store_status: WarnedStoreStatus
     stored_item_attributes: StoredItemAttributes
     search_return_set: SearchReturnSet
+    finished_operation_word: FinishedOperationWord

@@ -39,6 +39,26 @@ class NotFound(DicomWebError):
     """Nothing is stored under that name."""
 
 
+class Conflict(DicomWebError):
+    """What is there already stands against it."""
+
+
+class OperationRunning(DicomWebError):
+    """Work of this kind is under way, and only one may be at a time.
+
+    Args:
+        operation_id: the operation that is under way.
+    """
+
+    def __init__(self, operation_id: str) -> None:
+        super().__init__(f"Operation {operation_id} is running. Please try again when it has finished.")
+        self.operation_id = operation_id
+
+
+class Superseded(DicomWebError):
+    """Somebody else has changed it since it was read."""
+
+
 class NotAcceptable(DicomWebError):
     """No representation on offer satisfies what the client accepts."""
 

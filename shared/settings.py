@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 DEFAULT_MAX_REQUEST_BYTES = 200 * 1024 * 1024
+DEFAULT_LEASE_SECONDS = 120
+EXPORT_DESTINATIONS = ("identity", "sas", "emulator")
+"""What may be exported to: containers reached with the service's identity, with a SAS, and the emulator's."""
 
 
 class SettingsError(ValueError):
@@ -26,6 +29,10 @@ class Settings:
         max_request_bytes: the largest request body taken, in bytes.
         data_partitions: whether data lives in named partitions.
         background: whether this app runs work that no request waits for.
+        lease_seconds: how long an operation stays with a worker that fell silent.
+        export: whether instances may be exported.
+        export_destinations: words of `EXPORT_DESTINATIONS`; empty for the first two, and for the emulator when the
+            service itself stores in one.
     """
 
     storage_connection: str = "UseDevelopmentStorage=true"
@@ -36,6 +43,9 @@ class Settings:
     max_request_bytes: int = DEFAULT_MAX_REQUEST_BYTES
     data_partitions: bool = False
     background: bool = True
+    lease_seconds: int = DEFAULT_LEASE_SECONDS
+    export: bool = True
+    export_destinations: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -56,6 +66,9 @@ class Settings:
         max_request_bytes = _whole_number(values, "DICOM_MAX_REQUEST_BYTES", DEFAULT_MAX_REQUEST_BYTES, faults)
         data_partitions = _switch(values, "DICOM_DATA_PARTITIONS", "off", faults)
         background = _switch(values, "DICOM_BACKGROUND", "on", faults)
+        lease_seconds = _whole_number(values, "DICOM_LEASE_SECONDS", DEFAULT_LEASE_SECONDS, faults)
+        export = _switch(values, "DICOM_EXPORT", "on", faults)
+        destinations = _choices(values, "DICOM_EXPORT_DESTINATIONS", EXPORT_DESTINATIONS, faults)
         if faults:
             raise SettingsError("wrong settings:\n" + "\n".join(f"  - {fault}" for fault in faults))
         return cls(
@@ -67,11 +80,21 @@ class Settings:
             max_request_bytes=max_request_bytes,
             data_partitions=data_partitions,
             background=background,
+            lease_seconds=lease_seconds,
+            export=export,
+            export_destinations=destinations,
         )
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in (part.strip() for part in text.split(",")) if word)
+
+
+def _choices(values: Mapping[str, str], name: str, known: Sequence[str], faults: list[str]) -> tuple[str, ...]:
+    chosen = _words(values.get(name, "").lower())
+    if not set(chosen) <= set(known):
+        faults.append(f"{name} must be words of: {', '.join(known)}")
+    return chosen
 
 
 def _whole_number(values: Mapping[str, str], name: str, default: int, faults: list[str]) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from shared.api import params, problems, streams
+from shared.api import params, problems, streams, traces
 from shared.api.arrival import Arrival, CountedBody
 from shared.api.endpoints import Endpoint, Service
 from shared.api.fallback import Fallback
@@ -164,7 +162,7 @@ def _logged(reply: Reply, endpoint: Endpoint, started: float) -> Reply:
 
     def write(sent_bytes: int, how: str, error: BaseException | None) -> None:
         if error is not None:
-            LOG.error("stream failed operation=%s\n%s", endpoint.operation, _trace(error))
+            LOG.error("stream failed operation=%s\n%s", endpoint.operation, traces.trace(error))
         LOG.info(
             "request operation=%s version=%s status=%d ms=%d bytes=%d end=%s",
             endpoint.operation,
@@ -185,26 +183,6 @@ def _logged(reply: Reply, endpoint: Endpoint, started: float) -> Reply:
 def _note(error: Exception) -> None:
     """Log what nobody meant to happen; errors that are an answer to the client's own mistake are not logged."""
     if isinstance(error, StoreUnavailable):
-        LOG.warning("storage unavailable causes=%s", " < ".join(_name(one) for one in _chain(error)))
+        LOG.warning("storage unavailable causes=%s", " < ".join(traces.name(one) for one in traces.chain(error)))
     elif problems.status_of(type(error)) == 500:
-        LOG.error("unexpected error\n%s", _trace(error))
-
-
-def _trace(error: BaseException) -> str:
-    """Where an error came from, with its causes. Without messages: those of libraries may quote attribute values."""
-    lines = ([f"{_name(one)}\n", *traceback.format_tb(one.__traceback__)] for one in _chain(error))
-    return "".join(itertools.chain.from_iterable(lines))
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    """The error and what led to it."""
-    found: list[BaseException] = []
-    current: BaseException | None = error
-    while current is not None and current not in found:
-        found.append(current)
-        current = current.__cause__ or current.__context__
-    return found
-
-
-def _name(error: BaseException) -> str:
-    return f"{type(error).__module__}.{type(error).__qualname__}"
+        LOG.error("unexpected error\n%s", traces.trace(error))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from shared.errors import (
     ClientGone,
+    Conflict,
     DicomWebError,
     InvalidRequest,
     NotAcceptable,
     NotFound,
+    OperationRunning,
     PayloadTooLarge,
     StoreUnavailable,
+    Superseded,
     UnsupportedMediaType,
 )
 from shared.wire.call import Reply
@@ -22,6 +25,9 @@ _STATUSES: dict[type[DicomWebError], int] = {
     ClientGone: 400,
     NotFound: 404,
     NotAcceptable: 406,
+    Conflict: 409,
+    OperationRunning: 409,
+    Superseded: 409,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
     StoreUnavailable: 503,

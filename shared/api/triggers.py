@@ -15,13 +15,14 @@ from azurefunctions.extensions.http.fastapi import Request, Response, StreamingR
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from shared.api import pipeline
+from shared.api import jobs, pipeline
 from shared.api.arrival import Arrival
 from shared.api.endpoints import Endpoint
 from shared.api.pipeline import Door
 from shared.api.streams import StreamedBody
 from shared.errors import ClientGone, StoreUnavailable
 from shared.settings import Settings
+from shared.storage.operationstore import POISON_QUEUE, QUEUE
 from shared.storage.stores import Stores
 from shared.wire.call import Headers, Reply
 
@@ -29,6 +30,10 @@ LOG = logging.getLogger(__name__)
 
 # Every five minutes; a writer counts as dead after ten (storage/sweep.py).
 SWEEP_SCHEDULE = "0 */5 * * * *"
+WAKE_SCHEDULE = "0 * * * * *"
+
+# A connection string, or the begin of the names of settings that describe an identity: the service reads the same.
+CONNECTION = "DICOM_STORAGE"
 
 Function = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -45,13 +50,20 @@ def register(app: func.FunctionApp, endpoints: Sequence[Endpoint], door: Door) -
         app.function_name(endpoint.name)(decorate(_function(endpoint, door)))
 
 
-def register_background(app: func.FunctionApp, settings: Settings, stores: Stores) -> None:
-    """Make the timer triggers, if this app does the work that no request waits for.
+def register_background(
+    app: func.FunctionApp, settings: Settings, stores: Stores, steps: jobs.Steps = jobs.STEPS
+) -> None:
+    """Make the timer and queue triggers, if this app does the work that no request waits for.
 
-    One app on a store is enough; several are wasteful and do no harm.
+    Several apps on a store share the queue. One sweep is enough; several are wasteful and do no harm.
     """
     if not settings.background:
         return
+    _register_sweep(app, stores)
+    _register_jobs(app, stores, steps)
+
+
+def _register_sweep(app: func.FunctionApp, stores: Stores) -> None:
 
     async def sweep(timer: func.TimerRequest) -> None:
         try:
@@ -63,6 +75,27 @@ def register_background(app: func.FunctionApp, settings: Settings, stores: Store
 
     timed = app.timer_trigger(schedule=SWEEP_SCHEDULE, arg_name="timer", run_on_startup=False)
     app.function_name("background_sweep")(timed(sweep))
+
+
+def _register_jobs(app: func.FunctionApp, stores: Stores, steps: jobs.Steps) -> None:
+    async def run(message: func.QueueMessage) -> None:
+        await jobs.run(message.get_body().decode(), stores, steps)
+
+    async def poison(message: func.QueueMessage) -> None:
+        await jobs.poison(message.get_body().decode(), stores)
+
+    async def wake(timer: func.TimerRequest) -> None:
+        try:
+            await jobs.wake(stores)
+        except StoreUnavailable:
+            LOG.warning("no look at operations: storage is not available")
+
+    queued = app.queue_trigger(arg_name="message", queue_name=QUEUE, connection=CONNECTION)
+    app.function_name("background_jobs")(queued(run))
+    given_up = app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=CONNECTION)
+    app.function_name("background_jobs_poison")(given_up(poison))
+    timed = app.timer_trigger(schedule=WAKE_SCHEDULE, arg_name="timer", run_on_startup=False)
+    app.function_name("background_jobs_wake")(timed(wake))
 
 
 def _function(endpoint: Endpoint, door: Door) -> Function:

@@ -10,7 +10,7 @@ from importlib import import_module
 from shared.dev.azurite import AzuriteError
 from shared.dev.bench_report import BenchError, Progress
 
-_BENCHES = ("storage", "memory", "json", "multipart", "store", "search", "codecs", "frames")
+_BENCHES = ("storage", "memory", "json", "multipart", "store", "search", "reindex", "codecs", "frames", "update")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -57,10 +57,10 @@ class CountedTables(Tables):
         return found
 
     async def pages(
-        self, table: str, where: str, select: Sequence[str] = (), top: int = 1000
+        self, table: str, where: str, select: Sequence[str] = (), top: int = 1000, *, etags: bool = False
     ) -> AsyncIterator[list[Entity]]:
         """As the original."""
-        async for page in super().pages(table, where, select, top):
+        async for page in super().pages(table, where, select, top, etags=etags):
             self.calls += 1
             self.rows += len(page)
             yield page

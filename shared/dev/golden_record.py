@@ -14,6 +14,7 @@ from shared.dev.contract_remarks import GateError
 _WIDTH = 120
 _INDENT = "  "
 _FIRST_REFUSAL = 400
+_DEPENDS_ON = "vary"
 _TAG = re.compile(r"[0-9A-F]{8}")
 _KEYS = ("step", "operation", "request", "reply")
 
@@ -114,8 +115,17 @@ def _of_members(before: dict[str, Any], after: dict[str, Any], path: str) -> lis
         return None
     if any(_TAG.fullmatch(name) for name in after if name not in before):
         return None
-    deeper = _together(additions(value, after[name], f"{path}/{name}") for name, value in before.items())
+    deeper = _together(_of_member(name, value, after[name], f"{path}/{name}") for name, value in before.items())
     return None if deeper is None else [*deeper, *(f"{path}/{name}" for name in after if name not in before)]
+
+
+def _of_member(name: str, before: Any, after: Any, path: str) -> list[str] | None:
+    """As `additions`. A longer list of headers that an answer depends on makes caches keep more, and breaks nobody."""
+    if name == _DEPENDS_ON and isinstance(before, str) and isinstance(after, str):
+        more = [each for each in after.split(", ") if each not in before.split(", ")]
+        kept = all(each in after.split(", ") for each in before.split(", "))
+        return [f"{path}/{each}" for each in more] if kept else None
+    return additions(before, after, path)
 
 
 def _together(found: Iterable[list[str] | None]) -> list[str] | None:

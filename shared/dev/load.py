@@ -35,7 +35,7 @@ from shared.stow.store import StoreRequest
 DEFAULT = DataPartition(0, "Microsoft.Default")
 RARE_NAME, COMMON_NAME = "Quillfeather", "Smith"
 
-_RULES = ValidationRules(
+RULES = ValidationRules(
     PatientIdRule.MUST_BE_PRESENT, InvalidSearchableValue.WARN, InvalidOtherValue.WARN, NulPadding.TRIMMED
 )
 _FAMILIES = ("Garcia", "Johansson", "Kowalski", "M\u00fcller", "Nguyen", "Okafor", "Rossi", "Tanaka", "Yilmaz", "Zhang")
@@ -165,7 +165,7 @@ async def load(stores: Stores, numbers: range, report: Report, *, files: bool = 
 
 async def _request(stores: Stores, numbers: Sequence[int]) -> None:
     async with stores.uploads.request(DEFAULT.number) as uploads:
-        request = StoreRequest(stores, uploads, DEFAULT, _RULES, None)
+        request = StoreRequest(stores, uploads, DEFAULT, RULES, None)
         try:
             for number in numbers:
                 await request.take(_chunks(file_of(made_study(number))))
@@ -181,7 +181,7 @@ async def _rows(stores: Stores, numbers: Sequence[int]) -> None:
             scanner = Part10Scanner()
             scanner.feed(file_of(made_study(number)))
             scanned = scanner.finish()
-            digested = digest(scanned, _RULES, None)
+            digested = digest(scanned, RULES, None)
             instance = new_instance(scanned, digested, stores.writer.blob_name(DEFAULT.number, epoch))
             await stores.index.commit(DEFAULT, [instance], Snapshot(None, {}))
 

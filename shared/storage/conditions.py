@@ -51,6 +51,14 @@ class Condition(ABC):
         """The first and the last study date it asks for; None when it asks for none."""
         return None
 
+    def is_simple(self) -> bool:
+        """Whether the service's filter says the same as the test."""
+        return False
+
+    def tag_number(self) -> int:
+        """Number of the extended query tag that it asks for; 0 for none. Filters from before know nothing of it."""
+        return 0
+
 
 def one_of(keyword: str, values: Iterable[str]) -> Condition:
     """The folded value is one of these."""
@@ -93,6 +101,9 @@ class _OneOf(Condition):
     def days(self) -> tuple[str, str] | None:
         return (min(self.values), max(self.values)) if self.keyword == "StudyDate" else None
 
+    def is_simple(self) -> bool:
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class _InRange(Condition):
@@ -115,6 +126,9 @@ class _InRange(Condition):
 
     def days(self) -> tuple[str, str] | None:
         return (self.low, self.high or "99999999") if self.keyword == "StudyDate" else None
+
+    def is_simple(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +217,7 @@ def where(base: str, conditions: Iterable[Condition]) -> str:
 
 def is_exact(conditions: Sequence[Condition]) -> bool:
     """Whether rows that the service lets through need no second look."""
-    simple = all(isinstance(condition, _OneOf | _InRange) for condition in conditions)
+    simple = all(condition.is_simple() for condition in conditions)
     return simple and sum(_comparisons(condition.filters()) for condition in conditions) <= COMPARISONS - 2
 
 

@@ -7,18 +7,20 @@ gone, and the job's row goes last.
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from shared.storage.feed import Action, Event, Feed
-from shared.storage.keys import SCHEMA, uids_of_row, ulid
+from shared.storage.keys import SCHEMA, original_row, uids_of_row, ulid
+from shared.storage.originals import is_updated
 from shared.storage.partitions import DataPartition
-from shared.storage.rows import blobs_of
+from shared.storage.rows import blobs_of, replaced_blobs
 from shared.storage.tables import Entity, Tables, binary, whole
+from shared.storage.tagrows import POSTED, tag_columns
 
 JOBS = "delete"
 
@@ -51,17 +53,30 @@ class Victim:
     Attributes:
         row: its RowKey.
         version: its version number.
-        blobs: names of its blobs.
+        blobs: names of its blobs, the first being what it was stored as.
+        updated: whether it has a row for what it was before it was updated.
+        posted: its version when the rows were written by which extended query tags find it.
+        said: its columns of such tags.
     """
 
     row: str
     version: int
     blobs: tuple[str, ...]
+    updated: bool = False
+    posted: int = 0
+    said: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, row: Entity) -> Victim:
         """The victim that an instance row describes."""
-        return cls(row["RowKey"], whole(row, "version"), tuple(blobs_of(row)))
+        blobs = (*blobs_of(row), *replaced_blobs(row))
+        version = whole(row, "version")
+        return cls(row["RowKey"], version, blobs, is_updated(row), whole(row, POSTED) or version, tag_columns(row))
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """All its rows."""
+        return (self.row, original_row(self.row)) if self.updated else (self.row,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +142,11 @@ class DeleteJobs:
         """Write down a batch before its rows are deleted."""
         victims = tuple(Victim.of(row) for row in rows)
         batch = Batch(number, victims, await self._feed.last_number())
-        listed = [[victim.row, victim.version, victim.blobs] for victim in victims]
+        # Of many, only the rows say what tags say: they are looked at before they go.
+        listed = [
+            [one.row, one.version, one.blobs, one.updated, one.posted, one.said if job.sop_instance_uid else {}]
+            for one in victims
+        ]
         entity = {"victims": zlib.compress(orjson.dumps(listed)), "feedNumber": batch.feed_number, "schema": SCHEMA}
         await self._tables.put("work", JOBS, _batch_row(job, number), entity)
         return batch
@@ -185,5 +204,6 @@ def _batch_row(job: DeleteJob, number: int) -> str:
 
 def _batch_of(row: Entity) -> Batch:
     listed = orjson.loads(zlib.decompress(binary(row, "victims")))
-    victims = tuple(Victim(key, version, tuple(blobs)) for key, version, blobs in listed)
+    # Older ones do not say whether they were updated, or what tags say of them.
+    victims = tuple(Victim(key, version, tuple(blobs), *more) for key, version, blobs, *more in listed)
     return Batch(int(row["RowKey"].rpartition("~")[2]), victims, whole(row, "feedNumber"))

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from shared.errors import NotFound, StoreUnavailable
 from shared.storage.batching import jittered_pause
 from shared.storage.blobs import Blobs
-from shared.storage.deletejobs import Batch, DeleteJob, DeleteJobs
+from shared.storage.deletejobs import Batch, DeleteJob, DeleteJobs, Victim
 from shared.storage.errors import OutcomeUnknown, StorageFailed, TransactionFailed
 from shared.storage.feed import Feed
 from shared.storage.index import DELETING, Index
@@ -31,18 +31,20 @@ from shared.storage.keys import (
     uids_of_row,
     version_number,
 )
+from shared.storage.originals import BLOB_OF_ORIGINAL, is_updated
 from shared.storage.packs import Packs
 from shared.storage.partitions import DataPartition
 from shared.storage.remains import Remains, place
-from shared.storage.rows import state_of
+from shared.storage.rows import OF_BLOBS, state_of
 from shared.storage.tables import ETAG, Entity, Tables, Write, between, quoted, whole
+from shared.storage.tagremains import VICTIM_COLUMNS, TagRemains
 
 log = logging.getLogger(__name__)
 
 _BATCH = 90
 _SERIES_AT_ONCE = 45
 _TRIES = 60
-_VICTIM = ("RowKey", "blob", "beside", "version")
+_VICTIM = ("RowKey", "version", *OF_BLOBS, *VICTIM_COLUMNS)
 
 
 class Deletion:
@@ -58,6 +60,7 @@ class Deletion:
         self._packs = packs
         self.jobs = DeleteJobs(tables, feed)
         self._remains = Remains(tables, index, instances, self.jobs)
+        self._tags = TagRemains(tables)
         self._behind: set[asyncio.Task[None]] = set()
 
     async def study(self, partition: DataPartition, study_uid: str) -> None:
@@ -104,12 +107,12 @@ class Deletion:
         if row is None:
             raise NotFound("The instance is not stored here.")
         job = await self.jobs.begin(partition, study_uid, series_uid, sop_instance_uid)
-        batch = await self.jobs.write_batch(job, 0, [row])
-        if not await self._take_out(job, batch):
+        taken, batch = await self._take_out(job, await self.jobs.write_batch(job, 0, [row]))
+        if not taken:
             await self.jobs.forget_batch(job, batch)
             await self.jobs.end(job)
             raise NotFound("The instance is not stored here.")
-        await self._feed.append(batch.events(job))
+        await asyncio.gather(self._feed.append(batch.events(job)), self._tags.drop(job, batch.victims))
         self._sweep_blobs_behind(job)
 
     async def resume(self, job: DeleteJob) -> None:
@@ -127,9 +130,11 @@ class Deletion:
                     await self.jobs.forget_batch(job, batch)
                 else:
                     await self._feed.append_missing(batch.events(job), batch.feed_number)
+                    await self._tags.drop(job, batch.victims)
             await self._remains.mend_covers(job)
         else:
             for batch in await self.jobs.batches(job):
+                await self._tags.drop_read(job, batch)
                 await self._delete_rows(job, batch)
                 await self._feed.append_missing(batch.events(job), batch.feed_number)
             await self._resume_rows(job)
@@ -255,7 +260,8 @@ class Deletion:
                     break
             if not rows:
                 return
-            batch = await self.jobs.write_batch(job, number, rows[:_BATCH])
+            batch = await self.jobs.write_batch(job, number, _fitting(rows))
+            await self._tags.drop(job, batch.victims)
             await self._delete_rows(job, batch)
             await self._feed.append(batch.events(job))
             await self.jobs.beat(job)
@@ -264,16 +270,16 @@ class Deletion:
     async def _delete_rows(self, job: DeleteJob, batch: Batch) -> None:
         """Delete the rows of a batch; a row that is gone, or stored anew since, is left."""
         table, where = place(job)
-        await self._each_gone(table, where, [victim.row for victim in batch.victims], batch)
+        await self._each_gone(table, where, [row for victim in batch.victims for row in victim.rows], batch)
 
     async def _each_gone(self, table: str, where: str, rows: Sequence[str], batch: Batch | None = None) -> None:
         if await self._done(table, where, [Write("delete", row) for row in rows]):
             return
         # Some are gone already: this is the second time, and the first was cut off.
-        blobs = {victim.row: victim.blobs[0] for victim in batch.victims} if batch else {}
+        blobs = {row: victim.blobs[0] for victim in batch.victims for row in victim.rows} if batch else {}
         for row in rows:
-            found = await self._tables.get(table, where, row, ("blob",))
-            if found is not None and found.get("blob") == blobs.get(row):
+            found = await self._tables.get(table, where, row, ("blob", BLOB_OF_ORIGINAL))
+            if found is not None and found.get("blob", found.get(BLOB_OF_ORIGINAL)) == blobs.get(row):
                 await self._tables.delete(table, where, row, found[ETAG])
 
     async def _resume_rows(self, job: DeleteJob) -> None:
@@ -290,29 +296,36 @@ class Deletion:
 
     # ---- one instance ----
 
-    async def _take_out(self, job: DeleteJob, batch: Batch) -> bool:
-        """Delete one instance's row and change, or delete, the rows above it; False when it is gone."""
+    async def _take_out(self, job: DeleteJob, batch: Batch) -> tuple[bool, Batch]:
+        """Delete one instance's rows and change, or delete, those above it; False when it is gone.
+
+        The batch comes back as it was written down last: the instance may be updated until its rows are gone.
+        """
         table, where = place(job)
         victim = batch.victims[0]
         doubtful = False
         for attempt in range(_TRIES):
             found, study, series = await asyncio.gather(
-                self._row(job.partition, job.study_uid, victim.row, ("blob",)),
+                self._row(job.partition, job.study_uid, victim.row, _VICTIM),
                 self._index.study(job.partition, job.study_uid),
                 self._index.series(job.partition, job.study_uid, job.series_uid),
             )
             if found is None or found["blob"] != victim.blobs[0] or study is None or series is None:
-                return doubtful
+                return doubtful, batch
             if DELETING in study or DELETING in series:
                 await jittered_pause(min(attempt, 7))
                 continue
+            if Victim.of(found) != victim:
+                batch = await self.jobs.write_batch(job, 0, [found])
+                (victim,) = batch.victims
             writes, covers = await self._remains.without_instance(job, study, series, victim.row)
             writes.append(Write("delete", victim.row, etag=found[ETAG]))
+            writes += [Write("delete", row) for row in victim.rows[1:]]
             await self.jobs.remember_covers(job, covers.stale)
             try:
                 await self._tables.transact(table, where, writes)
                 await self._remains.apply(job, covers)
-                return True
+                return True, batch
             except OutcomeUnknown:
                 doubtful = True
             except TransactionFailed as error:
@@ -363,3 +376,14 @@ class Deletion:
                 return False
             raise
         return True
+
+
+def _fitting(rows: Sequence[Entity]) -> list[Entity]:
+    """As many of the rows as one transaction deletes; an updated instance has two."""
+    operations, fitting = 0, []
+    for row in rows[:_BATCH]:
+        operations += 2 if is_updated(row) else 1
+        if operations > _BATCH:
+            break
+        fitting.append(row)
+    return fitting

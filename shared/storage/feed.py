@@ -89,16 +89,20 @@ class Feed:
         return await self._commit.add(events)
 
     async def append_missing(self, events: Sequence[Event], after: int) -> None:
-        """Append those of the events that are not in the feed yet: for work that was begun by somebody who died.
+        """Append those of the events that are not in the feed yet, at most 98: for work that others may do as well.
+
+        Each is there once in the end, whoever else appends it at the same time: what is not found up to a number is
+        only ever inserted as the next one.
 
         Args:
-            events: with the ids they had then.
+            events: with ids that stay the same whoever does the work.
             after: a number below which none of them can be.
         """
-        present = await self._places(events, after, await self.last_number())
+        tail = await self._find_tail(self._tail)
+        present = await self._places(events, after, tail.number)
         missing = [event for place, event in enumerate(events) if place not in present]
         if missing:
-            await self.append(missing)
+            await self._append_behind(missing, tail)
 
     async def event_ids(self, after: int) -> AsyncIterator[str]:
         """Ids of all events behind a number, in order."""

@@ -14,9 +14,11 @@ from shared.dicom.elements import EXPLICIT_BIG
 from shared.dicom.framecut import Cutter, ItemCutter, NativeCutter, NativePlace, native_place
 from shared.errors import NotAcceptable, NotFound
 from shared.storage.blobs import Blobs
+from shared.storage.files import StoredInstance, stored_instance
 from shared.storage.framesources import FileSource, FrameStarts
-from shared.storage.instances import PLACE, StoredInstance, stored_instance
+from shared.storage.instances import PLACE
 from shared.storage.keys import instance_row, main_table, study_partition
+from shared.storage.originals import originals
 from shared.storage.partitions import DataPartition
 from shared.storage.pixelrows import PIXEL_COLUMNS, PixelColumns, older_than_frames, pixels_of, unpacked_starts
 from shared.storage.tables import Tables
@@ -74,15 +76,26 @@ class Frames:
         self._starts = FrameStarts(blobs)
 
     async def find(
-        self, partition: DataPartition, study_uid: str, series_uid: str, sop_instance_uid: str
+        self,
+        partition: DataPartition,
+        study_uid: str,
+        series_uid: str,
+        sop_instance_uid: str,
+        *,
+        original: bool = False,
     ) -> StoredFrames:
         """An instance and its frames; one read, but for rows of an older shape, whose files are scanned.
+
+        With `original` it is the file as it was before it was updated; frames are the same in both.
 
         Raises:
             NotFound: it is not stored.
         """
-        where, row_key = study_partition(partition.number, study_uid), instance_row(series_uid, sop_instance_uid)
-        row = await self._tables.get(main_table(study_uid), where, row_key, (*PLACE, *PIXEL_COLUMNS))
+        table, where = main_table(study_uid), study_partition(partition.number, study_uid)
+        row_key, columns = instance_row(series_uid, sop_instance_uid), (*PLACE, *PIXEL_COLUMNS)
+        row = await self._tables.get(table, where, row_key, columns)
+        if row is not None and original:
+            row = next(iter(await originals(self._tables, table, where, [{**row, "RowKey": row_key}], columns)), None)
         if row is None:
             raise NotFound("The instance is not stored here.")
         instance = stored_instance(row)

@@ -18,7 +18,7 @@ from shared.dicom.inflating import DeflatedReader
 from shared.dicom.part10 import NotDicom, Part10Scanner
 from shared.errors import NotAcceptable, NotFound
 from shared.storage.blobs import BlobMissing, Blobs
-from shared.storage.instances import StoredInstance
+from shared.storage.files import StoredInstance, open_file
 from shared.storage.pixelrows import FRAMES_SUFFIX, START_BYTES, PixelColumns, pixel_columns, starts_of, unpacked_starts
 
 _PAGE_STARTS = 512
@@ -47,7 +47,7 @@ class FileSource:
         if stop <= start:
             return
         try:
-            async with self.blobs.open(self.instance.blob, self.instance.offset_bytes + start, stop - start) as opened:
+            async with open_file(self.blobs, self.instance, start, stop) as opened:
                 async for chunk in opened.chunks:
                     yield chunk
         except BlobMissing as error:
@@ -140,17 +140,19 @@ class FrameStarts:
 
     async def scanned(self, instance: StoredInstance) -> ScannedPixels:
         """What the file of an instance says of its pixel data; read through when it is not known any more."""
-        known = self._scanned.get(instance.blob)
+        # An update moves the pixel data; what frame tables say of it stays.
+        name = instance.head or instance.blob
+        known = self._scanned.get(name)
         if known is not None:
-            self._scanned.move_to_end(instance.blob)
+            self._scanned.move_to_end(name)
             return known
         async with self._scanning:
             # One after the other: many requests for one instance are the rule.
-            if instance.blob not in self._scanned:
+            if name not in self._scanned:
                 found = await _scan(FileSource(self._blobs, instance))
-                self._scanned[instance.blob] = ScannedPixels(found, _starts_of(found))
+                self._scanned[name] = ScannedPixels(found, _starts_of(found))
                 self._forget_scanned()
-            return self._scanned[instance.blob]
+            return self._scanned[name]
 
     async def _read_page(self, instance: StoredInstance, count: int, number: int) -> array[int]:
         first = number * (_PAGE_STARTS - 1)

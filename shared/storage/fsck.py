@@ -12,13 +12,24 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from shared.storage import whereabouts
+from shared.storage import operationcheck, whereabouts
 from shared.storage.blobs import Blobs
 from shared.storage.deletejobs import JOBS
 from shared.storage.feed import BLOCK
 from shared.storage.filters import SegmentFilters
-from shared.storage.keys import SEGMENT_BEGUN, SEGMENT_HEADER, SHARDS, STUDY_GUARD, STUDY_ROW, series_guard, uids_of_row
-from shared.storage.rows import blobs_of, covering_row_key, state_of
+from shared.storage.fscktags import TagsSeen, posting_faults, tags_seen
+from shared.storage.keys import (
+    SEGMENT_BEGUN,
+    SEGMENT_HEADER,
+    SHARDS,
+    STUDY_GUARD,
+    STUDY_ROW,
+    original_row,
+    series_guard,
+    uids_of_row,
+)
+from shared.storage.originals import BLOB_OF_ORIGINAL, is_updated
+from shared.storage.rows import blobs_of, covering_row_key, first_event, replaced_blobs, state_of
 from shared.storage.segments import open_seals
 from shared.storage.tables import Entity, Tables, quoted
 
@@ -41,14 +52,16 @@ class _Seen:
     """What the walk through the studies leaves for the checks behind it."""
 
     blobs: set[str] = field(default_factory=set)
+    leaving: set[str] = field(default_factory=set)
     covers: dict[str, str] = field(default_factory=dict)
     events: dict[str, tuple[str, str, str, str]] = field(default_factory=dict)
     seals: set[tuple[str, int, int]] = field(default_factory=set)
+    tags: TagsSeen = field(default_factory=TagsSeen)
 
 
 async def check(tables: Tables, blobs: Blobs) -> Report:
     """Check a store."""
-    report, seen = Report(), _Seen()
+    report, seen = Report(), _Seen(tags=await tags_seen(tables))
     for shard in range(SHARDS):
         async for study in _partitions(tables, f"main{shard:02d}"):
             _check_study(study, seen, report)
@@ -58,8 +71,11 @@ async def check(tables: Tables, blobs: Blobs) -> Report:
     await _check_covers(tables, "ser", seen, report)
     await _check_feed(tables, seen, report)
     await _check_blobs(blobs, seen, report)
+    report.broken += await posting_faults(tables, seen.tags)
     async for page in tables.pages("work", f"PartitionKey eq '{JOBS}'", ("RowKey",)):
         report.broken += [f"delete {row['RowKey']} is not finished" for row in page]
+    report.counts["unfinished operations"], faults = await operationcheck.faults(tables)
+    report.broken += faults
     return report
 
 
@@ -99,8 +115,13 @@ def _check_study(rows: list[Entity], seen: _Seen, report: Report) -> None:
     for key, row in instances.items():
         series_uid, sop_instance_uid = uids_of_row(key)
         seen.blobs.update(blobs_of(row))
-        seen.events[row["event"]] = (where.partition("~")[0], study_uid, series_uid, sop_instance_uid)
+        seen.leaving.update(replaced_blobs(row))
+        triple = (where.partition("~")[0], study_uid, series_uid, sop_instance_uid)
+        seen.events[row["event"]] = triple
+        seen.events[first_event(row)[0]] = triple
+        seen.tags.instance(where, row)
     _check_newest(where, by_key, instances, report)
+    _check_originals(where, by_key, instances, report)
 
 
 def _check_newest(where: str, by_key: dict[str, Entity], instances: dict[str, Entity], report: Report) -> None:
@@ -109,10 +130,23 @@ def _check_newest(where: str, by_key: dict[str, Entity], instances: dict[str, En
             report.broken.append(f"{where}: row {key} says that an instance is its newest that is not there")
 
 
+def _check_originals(where: str, by_key: dict[str, Entity], instances: dict[str, Entity], report: Report) -> None:
+    """Each updated instance has a row for what it was, and nothing else has one."""
+    found = {key: row[BLOB_OF_ORIGINAL] for key, row in by_key.items() if BLOB_OF_ORIGINAL in row}
+    wanted = {original_row(key): row["blob"] for key, row in instances.items() if is_updated(row)}
+    report.counts["updated"] += len(wanted)
+    report.broken += [f"{where}: row {key} is missing" for key in wanted.keys() - found.keys()]
+    report.broken += [f"{where}: row {key} is of no updated instance" for key in found.keys() - wanted.keys()]
+    same = [key for key in found.keys() & wanted.keys() if found[key] != wanted[key]]
+    report.broken += [f"{where}: row {key} is of another instance than it says" for key in same]
+
+
 def _expect_cover(row: Entity, kind: str, uids: tuple[str, ...], seen: _Seen) -> None:
     state = state_of({"odata.etag": "", **row})
     dp = row["PartitionKey"].partition("~")[0]
-    seen.covers[f"{kind} {dp} {covering_row_key(state.order, *uids)}"] = str(state.segment)
+    name = f"{kind} {dp} {covering_row_key(state.order, *uids)}"
+    seen.covers[name] = str(state.segment)
+    seen.tags.cover(name, state.extended)
 
 
 async def _check_covers(tables: Tables, kind: Literal["log", "ser"], seen: _Seen, report: Report) -> None:
@@ -148,6 +182,8 @@ def _placed(log: str, segment: int, covers: list[Entity], seen: _Seen, report: R
             report.broken.append(f"{name}: a covering row of nothing")
         elif seen.covers[name] != str(segment):
             report.broken.append(f"{name}: is in segment {segment}, its row says {seen.covers[name]}")
+        else:
+            report.broken += seen.tags.faults_of_cover(name, row)
         yield name
 
 
@@ -179,7 +215,7 @@ async def _check_feed(tables: Tables, seen: _Seen, report: Report) -> None:
     filters = SegmentFilters(tables)
     number, time = 0, ""
     ids: set[str] = set()
-    alive: dict[tuple[str, str, str, str], str] = {}
+    alive: dict[tuple[str, str, str, str], dict[str, str]] = {}
     for block in range(1_000_000):
         rows = [row async for page in tables.pages("feed", f"PartitionKey eq {quoted(f'f~{block}')}") for row in page]
         if not rows:
@@ -200,8 +236,9 @@ async def _check_feed(tables: Tables, seen: _Seen, report: Report) -> None:
     report.counts["events"] = number
     stored = set(seen.events)
     report.broken += [f"{seen.events[one][1]}: no event for {seen.events[one][3]}" for one in stored - ids]
-    living = set(alive.values())
-    report.broken += [f"feed: event {one} says that something is stored that is not" for one in sorted(living - stored)]
+    living = {one for events in alive.values() for one in events}
+    latest = {one for events in alive.values() for one in (*_of("Create", events), *_of("Update", events)[-1:])}
+    report.broken += [f"feed: event {one} says that something is stored that is not" for one in sorted(latest - stored)]
     report.broken += [
         f"feed: event {one} was deleted, and its instance is there" for one in sorted(stored & ids - living)
     ]
@@ -218,16 +255,21 @@ async def _check_feed_filter(filters: SegmentFilters, block: int, rows: list[Ent
             report.broken.append(f"feed: block {block} has a filter and is not full")
 
 
-def _follow(row: Entity, number: int, alive: dict[tuple[str, str, str, str], str], report: Report) -> None:
-    """Whether an event fits those before it."""
+def _of(action: str, events: dict[str, str]) -> list[str]:
+    return [event_id for event_id, was in events.items() if was == action]
+
+
+def _follow(row: Entity, number: int, alive: dict[tuple[str, str, str, str], dict[str, str]], report: Report) -> None:
+    """Whether an event fits those before it. An update may be told of before the store, when that was late."""
     triple = (row["partition"], row["study"], row["series"], row["instance"])
     if row["action"] == "Delete":
         if alive.pop(triple, None) is None:
             report.broken.append(f"feed: event {number} deletes what was not there")
-    elif row["action"] == "Create":
-        if triple in alive:
-            report.broken.append(f"feed: event {number} creates what was there")
-        alive[triple] = row["eventId"]
+        return
+    events = alive.setdefault(triple, {})
+    if row["action"] == "Create" and _of("Create", events):
+        report.broken.append(f"feed: event {number} creates what was there")
+    events[row["eventId"]] = row["action"]
 
 
 async def _check_blobs(blobs: Blobs, seen: _Seen, report: Report) -> None:
@@ -237,4 +279,4 @@ async def _check_blobs(blobs: Blobs, seen: _Seen, report: Report) -> None:
         found |= {blob.name for blob in page if not blob.name.startswith("packs/")}
     report.counts["blobs"] = len(found)
     report.broken += [f"blob {name} is missing" for name in sorted(seen.blobs - found)]
-    report.broken += [f"blob {name} has no row" for name in sorted(found - seen.blobs)]
+    report.broken += [f"blob {name} has no row" for name in sorted(found - seen.blobs - seen.leaving)]

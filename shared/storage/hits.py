@@ -11,6 +11,8 @@ import orjson
 
 from shared.storage.conditions import MODALITIES, Condition
 from shared.storage.tables import Entity, binary
+from shared.storage.tagconditions import TagCondition
+from shared.storage.tagrows import Extended, extended_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Criteria:
         sop_instance_uids: the instances to look for; None for all.
         study: conditions on studies.
         series: conditions on series.
+        instance: conditions on instances.
         offset: hits to leave out, >= 0.
         limit: the most hits to give, >= 1.
     """
@@ -32,6 +35,7 @@ class Criteria:
     sop_instance_uids: frozenset[str] | None = None
     study: tuple[Condition, ...] = ()
     series: tuple[Condition, ...] = ()
+    instance: tuple[TagCondition, ...] = ()
     offset: int = 0
     limit: int = 100
 
@@ -53,6 +57,11 @@ class LevelRow:
         """Indexed attributes, DICOM JSON; the newest value wins."""
         index: Mapping[str, Any] = orjson.loads(self.row["index"])
         return index
+
+    @property
+    def extended(self) -> Extended:
+        """Values of extended query tags."""
+        return extended_values(self.row)
 
     @property
     def modalities(self) -> list[str]:

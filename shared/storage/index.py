@@ -35,6 +35,7 @@ from shared.storage.keys import (
 )
 from shared.storage.partitions import DataPartition
 from shared.storage.pixelrows import FRAMES_SUFFIX, starts_blob
+from shared.storage.postings import Posted
 from shared.storage.rows import (
     METADATA_SUFFIX,
     LevelState,
@@ -44,15 +45,16 @@ from shared.storage.rows import (
     covering_row_key,
     dictionary_of,
     distinct,
+    first_event,
     fits_row,
-    following,
     instance_entity,
+    level_write,
     packed_metadata,
-    state_entity,
     state_of,
 )
 from shared.storage.segments import SegmentLog
 from shared.storage.tables import ETAG, Entity, Tables, Write, binary, whole
+from shared.storage.tagfollow import TagFollower
 from shared.storage.writer import Writer
 
 _TRIES = 20
@@ -79,17 +81,19 @@ class _Plan:
     events: list[Event]
     studies: list[LevelState]
     series: list[tuple[str, LevelState]]
+    posted: list[Posted]
     first_instance: int
 
 
 class Index:
     """Rows of studies, series and instances, seen from one worker that writes them."""
 
-    def __init__(self, tables: Tables, blobs: Blobs, feed: Feed, writer: Writer) -> None:
+    def __init__(self, tables: Tables, blobs: Blobs, feed: Feed, writer: Writer, follower: TagFollower) -> None:
         self._tables = tables
         self._blobs = blobs
         self._feed = feed
         self._writer = writer
+        self._follower = follower
         self._logs: dict[tuple[str, int], SegmentLog] = {}
         # Order keys of the states whose covering rows this worker has brought into order.
         self._settled: OrderedDict[tuple[str | int, ...], str] = OrderedDict()
@@ -168,7 +172,8 @@ class Index:
         return [stored[instance.sop_instance_uid] for instance in instances]
 
     async def _follow_up(self, partition: DataPartition, study_uid: str, plan: _Plan) -> None:
-        await asyncio.gather(
+        behind, *_ = await asyncio.gather(
+            self._follower.follow(partition, plan.posted),
             self._feed.append(plan.events),
             *(self.cover(partition, "log", STUDY_ROW, now, study_uid) for now in plan.studies),
             *(
@@ -176,6 +181,8 @@ class Index:
                 for series_uid, now in plan.series
             ),
         )
+        if behind:
+            await self._follower.catch_up(partition, study_uid)
 
     async def cover(
         self, partition: DataPartition, kind: Literal["log", "ser"], row: str, now: LevelState, *uids: str
@@ -220,12 +227,12 @@ class Index:
         before = state_of(seen.study) if seen.study else None
         after = before or LevelState()
         for instance in instances:
-            after = after.with_values(instance.study, instance.modality)
+            after = after.with_values(instance.study, instance.modality, version)
         after = replace(after, newest=_row_of(instances[-1]))
         settled = before is not None and self.settled(partition, "log", before, study_uid)
         segment = await study_log.current()
-        write, after = _level_write(STUDY_ROW, before, after, version, segment, study_uid, settled=settled)
-        plan = _Plan([write], [], [], [], 1)
+        write, after = level_write(STUDY_ROW, before, after, version, segment, study_uid, settled=settled)
+        plan = _Plan([write], [], [], [], [], 1)
         if before is None:
             plan.writes.append(Write("insert", STUDY_GUARD, {"schema": SCHEMA}))
         elif None in seen.series.values():
@@ -240,12 +247,12 @@ class Index:
             before = state_of(row) if row else None
             after = before or LevelState()
             for instance in members:
-                after = after.with_values(instance.series)
+                after = after.with_values(instance.series, version=version)
             after = replace(after, newest=_row_of(members[-1]))
             settled = before is not None and self.settled(partition, "ser", before, study_uid, series_uid)
             segment = await series_log.current()
             key = series_row(series_uid)
-            write, after = _level_write(key, before, after, version, segment, study_uid, series_uid, settled=settled)
+            write, after = level_write(key, before, after, version, segment, study_uid, series_uid, settled=settled)
             if row is None:
                 dictionaries[series_uid] = dictionary_of(members[0].metadata)
                 write = replace(
@@ -262,10 +269,11 @@ class Index:
         first = len(plan.writes)
         for instance in instances:
             event_id = ulid()
-            plan.events.append(_event(event_id, partition, instance, version))
+            plan.events.append(_event(event_id, version, partition, instance))
             packed = packed_metadata(instance.metadata, dictionaries[instance.series_uid])
             await self._put_beside(instance, packed)
             entity = instance_entity(instance, packed if fits_row(packed) else b"", version, event_id)
+            plan.posted.append(Posted.of(*_uids_of(instance), entity))
             plan.writes.append(Write("insert", instance_row(instance.series_uid, instance.sop_instance_uid), entity))
         return replace(plan, first_instance=first)
 
@@ -276,10 +284,11 @@ class Index:
         events = []
         for instance in instances:
             row = rows[instance.sop_instance_uid]
-            events.append(_event(row["event"], partition, instance, int(row["version"])))
+            events.append(_event(*first_event(row), partition, instance))
         study_uid = instances[0].study_uid
         seen = await self._read(partition, study_uid, instances)
-        plan = _Plan([], events, [], [], 0)
+        posted = [Posted.of(*_uids_of(instance), rows[instance.sop_instance_uid]) for instance in instances]
+        plan = _Plan([], events, [], [], posted, 0)
         if seen.study and not await self.covered(partition, "log", state_of(seen.study), study_uid):
             plan.studies.append(state_of(seen.study))
         for uid, series in seen.series.items():
@@ -357,24 +366,15 @@ def _being_deleted(seen: Snapshot) -> bool:
     return any(row is not None and DELETING in row for row in (seen.study, *seen.series.values()))
 
 
-def _level_write(
-    row: str, before: LevelState | None, after: LevelState, version: int, segment: int, *uids: str, settled: bool
-) -> tuple[Write, LevelState]:
-    """How a study or series row changes, and its state then."""
-    if before is not None and after.says_the_same(before):
-        return Write("merge", row, {"version": version, "newest": after.newest}), after
-    if before is None:
-        after = replace(after, order=ulid(), segment=segment)
-        return Write("insert", row, state_entity(after, version)), after
-    after = following(before, after, ulid(before.order), segment, *uids, settled=settled)
-    return Write("merge", row, state_entity(after, version), before.etag), after
+def _uids_of(instance: NewInstance) -> tuple[str, str, str]:
+    return instance.study_uid, instance.series_uid, instance.sop_instance_uid
 
 
 def _row_of(instance: NewInstance) -> str:
     return instance_row(instance.series_uid, instance.sop_instance_uid)
 
 
-def _event(event_id: str, partition: DataPartition, instance: NewInstance, version: int) -> Event:
+def _event(event_id: str, version: int, partition: DataPartition, instance: NewInstance) -> Event:
     return Event(
         event_id=event_id,
         action=Action.CREATE,

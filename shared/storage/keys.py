@@ -84,6 +84,15 @@ def instance_row(series_uid: str, sop_instance_uid: str) -> str:
     return f"{series_uid}!{sop_instance_uid}"
 
 
+ORIGINAL = "~"
+"""What rows of updated instances as they were stored begin with: behind all that walks through a study read."""
+
+
+def original_row(row_key: str) -> str:
+    """Row of an updated instance as it was stored first, from the row of the instance."""
+    return ORIGINAL + row_key
+
+
 def uids_of_row(row_key: str) -> tuple[str, str]:
     """SeriesInstanceUID and SOPInstanceUID of the row of an instance; the second is empty for that of a series."""
     series_uid, _, sop_instance_uid = row_key.partition("!")

@@ -12,10 +12,19 @@ from typing import Any
 
 import orjson
 
-from shared.storage.keys import SCHEMA, SEARCH_COLUMN, inverted, modality_column
+from shared.storage.keys import SCHEMA, SEARCH_COLUMN, inverted, modality_column, ulid
 from shared.storage.pixelrows import FRAMES_SUFFIX, PixelColumns, pixel_entity
 from shared.storage.segments import CoveringRow
-from shared.storage.tables import Entity, binary, whole
+from shared.storage.tables import Entity, Write, binary, whole
+from shared.storage.tagrows import (
+    POSTED,
+    TAGS_ADDED,
+    Extended,
+    elements_of,
+    extended_entity,
+    extended_values,
+    is_slot,
+)
 
 # A table property holds 64 KiB of binary; stay clear of the edge.
 PROPERTY_BYTES = 60_000
@@ -36,11 +45,13 @@ class LevelValues:
         answer: the attributes of that level, DICOM JSON.
         index: the indexed attributes of that level that have a value, DICOM JSON with one value each.
         columns: folded values to search by, by keyword.
+        extended: values of extended query tags, by slot: number of the tag and DICOM JSON.
     """
 
     answer: Mapping[str, Any]
     index: Mapping[str, Any]
     columns: Mapping[str, str]
+    extended: Extended = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,7 @@ class NewInstance:
         study: what it says about its study.
         series: what it says about its series.
         columns: folded values of the instance level, by keyword.
+        tags_added: which extended query tags it was indexed for: those of the tag set's count of additions.
     """
 
     study_uid: str
@@ -76,6 +88,7 @@ class NewInstance:
     study: LevelValues
     series: LevelValues
     columns: Mapping[str, str]
+    tags_added: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,7 @@ class LevelState:
         before: where covering rows of the states before were, `segment~row`, the nearest first. They go when this
             state's is there; those of states that nobody is known to have finished are carried along until then.
         newest: row of the instance that was stored last, whose attributes `answer` has.
+        extended: values of extended query tags, as `tagrows.Extended` says.
         etag: of the row as it was read; empty for a new one.
     """
 
@@ -103,25 +117,29 @@ class LevelState:
     segment: int = 0
     before: tuple[str, ...] = ()
     newest: str = ""
+    extended: Extended = field(default_factory=dict)
     etag: str = ""
 
-    def with_values(self, values: LevelValues, modality: str = "") -> LevelState:
-        """The state after one more instance."""
+    def with_values(self, values: LevelValues, modality: str = "", version: int = 0) -> LevelState:
+        """The state after one more instance, which has that version."""
+        extended = {slot: (number, version, element) for slot, (number, _, element) in values.extended.items()}
         return replace(
             self,
             answer=values.answer,
             index={**self.index, **values.index},
             columns={**self.columns, **values.columns},
+            extended={**self.extended, **extended},
             modalities=self.modalities | {modality} if modality else self.modalities,
         )
 
     def says_the_same(self, other: LevelState) -> bool:
         """Whether a search could not tell the two apart."""
-        return (self.answer, self.index, self.columns, self.modalities) == (
+        return (self.answer, self.index, self.columns, self.modalities, elements_of(self.extended)) == (
             other.answer,
             other.index,
             other.columns,
             other.modalities,
+            elements_of(other.extended),
         )
 
 
@@ -131,13 +149,17 @@ def state_of(row: Entity) -> LevelState:
         answer=orjson.loads(zlib.decompress(binary(row, "answer"))),
         index=orjson.loads(row["index"]),
         columns={
-            name.removeprefix(SEARCH_COLUMN): value for name, value in row.items() if name.startswith(SEARCH_COLUMN)
+            # One that is empty was taken away: a merge cannot do more.
+            name.removeprefix(SEARCH_COLUMN): value
+            for name, value in row.items()
+            if value and name.startswith(SEARCH_COLUMN)
         },
         modalities=frozenset(filter(None, row.get("modalities", "").split("\\"))),
         order=row["order"],
         segment=whole(row, "segment"),
         before=tuple(row.get("before", "").split()),
         newest=row.get("newest", ""),
+        extended=extended_values(row),
         etag=row["odata.etag"],
     )
 
@@ -183,6 +205,19 @@ def following(before: LevelState, after: LevelState, order: str, segment: int, *
     return replace(after, order=order, segment=segment, before=(place + older)[:_BEFORE_KEPT])
 
 
+def level_write(
+    row: str, before: LevelState | None, after: LevelState, version: int, segment: int, *uids: str, settled: bool
+) -> tuple[Write, LevelState]:
+    """How a study or series row changes, and its state then."""
+    if before is not None and after.says_the_same(before):
+        return Write("merge", row, {"version": version, "newest": after.newest}), after
+    if before is None:
+        after = replace(after, order=ulid(), segment=segment)
+        return Write("insert", row, state_entity(after, version)), after
+    after = following(before, after, ulid(before.order), segment, *uids, settled=settled)
+    return Write("merge", row, state_entity(after, version), before.etag), after
+
+
 def covering_places(places: Iterable[str]) -> list[tuple[int, str]]:
     """Segments and row keys of places as a state has them."""
     parted = [place.partition("~") for place in places]
@@ -226,6 +261,10 @@ def instance_entity(instance: NewInstance, packed: bytes, version: int, event_id
         "schema": SCHEMA,
         **{SEARCH_COLUMN + name: value for name, value in instance.columns.items()},
     }
+    if instance.tags_added:
+        entity[TAGS_ADDED] = instance.tags_added
+    if any(map(is_slot, instance.columns)):
+        entity[POSTED] = version
     beside = [] if packed else [METADATA_SUFFIX]
     for place, start in enumerate(range(0, len(packed), PROPERTY_BYTES)):
         entity[f"meta{place}"] = packed[start : start + PROPERTY_BYTES]
@@ -238,9 +277,28 @@ def instance_entity(instance: NewInstance, packed: bytes, version: int, event_id
     return entity
 
 
+OF_BLOBS = ("blob", "beside", "head", "headBeside", "replaced")
+"""Columns that name blobs of an instance."""
+
+
 def blobs_of(row: Entity) -> list[str]:
-    """Names of all blobs of an instance row."""
-    return [row["blob"], *(row["blob"] + suffix for suffix in row.get("beside", "").split())]
+    """Names of all blobs of an instance row; the first is what it was stored as."""
+    names = [row["blob"], *(row["blob"] + suffix for suffix in row.get("beside", "").split())]
+    if row.get("head"):
+        names += [row["head"], *(row["head"] + suffix for suffix in row.get("headBeside", "").split())]
+    return names
+
+
+def replaced_blobs(row: Entity) -> list[str]:
+    """Names of blobs that updates took the place of; they may be gone."""
+    return str(row.get("replaced", "")).split()
+
+
+def first_event(row: Entity) -> tuple[str, int]:
+    """Id of the event that an instance was stored with, and its version number then, whatever was updated since."""
+    if "created" in row:
+        return row["created"], whole(row, "createdVersion")
+    return row["event"], whole(row, "version")
 
 
 def packed_of(row: Entity) -> bytes:
@@ -263,6 +321,7 @@ def _searchable(state: LevelState) -> dict[str, Any]:
         "modalities": "\\".join(sorted(state.modalities)),
         **{SEARCH_COLUMN + name: value for name, value in state.columns.items()},
         **{modality_column(name): True for name in sorted(state.modalities)},
+        **extended_entity(state.extended, state.columns),
     }
 
 

@@ -21,6 +21,7 @@ from shared.storage.hits import Criteria, Hit, LevelRow
 from shared.storage.index import DELETING
 from shared.storage.instances import Instances
 from shared.storage.keys import (
+    ORIGINAL,
     STUDY_ROW,
     instance_row,
     main_table,
@@ -30,12 +31,14 @@ from shared.storage.keys import (
     uids_of_row,
 )
 from shared.storage.partitions import DataPartition
-from shared.storage.tables import Entity, Tables, between, quoted, whole
+from shared.storage.tables import Entity, Tables, between, whole
+from shared.storage.taggedsearch import TaggedSearch
+from shared.storage.tagrows import EXTENDED
 from shared.storage.walk import SegmentWalk
 from shared.storage.whereabouts import Whereabouts
 
 _AT_ONCE = 16
-_LEVEL = ("RowKey", "order", "answer", "index", MODALITIES, DELETING)
+_LEVEL = ("RowKey", "order", "answer", "index", MODALITIES, EXTENDED, DELETING)
 _GUARD = "~"  # what the rows that guard a study or series end with
 _WORTH_A_RANGE = 8
 
@@ -51,6 +54,7 @@ class Search:
         self._instances = instances
         self._filters = SegmentFilters(tables)
         self._whereabouts = Whereabouts(tables)
+        self._tagged = TaggedSearch(tables)
         self._walks: dict[tuple[str, int], SegmentWalk] = {}
 
     async def studies(self, partition: DataPartition, criteria: Criteria) -> list[Hit]:
@@ -85,8 +89,15 @@ class Search:
         async def of_series(uids: tuple[str, str]) -> list[Hit]:
             return await self._instances_of_study(partition, uids[0], replace(criteria, series_uid=uids[1]), sizes)
 
+        hits: list[Hit] | None
         if criteria.sop_instance_uids is not None and criteria.study_uids is None:
             hits = await self._named_instances(partition, criteria)
+        elif (
+            criteria.instance
+            and criteria.study_uids is None
+            and (hits := await self._tagged.page(partition, criteria)) is not None
+        ):
+            pass  # the rows of a tag say where to look
         elif criteria.study_uids is not None or criteria.study or not criteria.series:
             hits = await self._by_study(partition, criteria, of_study)
         else:
@@ -104,7 +115,7 @@ class Search:
         async def count(place: tuple[str, str]) -> int:
             study_uid, series_uid = place
             where = study_partition(partition.number, study_uid)
-            rows = between(where, *series_range(series_uid)) if series_uid else f"PartitionKey eq {quoted(where)}"
+            rows = between(where, *(series_range(series_uid) if series_uid else (STUDY_ROW, ORIGINAL)))
             pages = self._tables.pages(main_table(study_uid), rows, ("RowKey",))
             return sum([sum(row["RowKey"][-1] not in ("!", _GUARD) for row in page) async for page in pages])
 
@@ -157,7 +168,7 @@ class Search:
         return sorted(hits, key=lambda hit: hit.study.row["order"] if hit.study else "", reverse=True)
 
     async def _series_of_study(self, partition: DataPartition, study_uid: str, criteria: Criteria) -> list[Hit]:
-        where = f"PartitionKey eq {quoted(study_partition(partition.number, study_uid))} and order gt ''"
+        where = f"{between(study_partition(partition.number, study_uid), STUDY_ROW, ORIGINAL)} and order gt ''"
         columns = (*_LEVEL, *columns_of((*criteria.study, *criteria.series)))
         rows = [
             row async for page in self._tables.pages(main_table(study_uid), where, _distinct(columns)) for row in page
@@ -174,9 +185,9 @@ class Search:
     ) -> list[Hit]:
         """Instances of a study or of one of its series, newest first; notes how many each series has."""
         where = study_partition(partition.number, study_uid)
-        only = series_range(criteria.series_uid) if criteria.series_uid else None
-        asked = between(where, *only) if only else f"PartitionKey eq {quoted(where)}"
-        columns = ("RowKey", "version", DELETING, *columns_of((*criteria.study, *criteria.series)))
+        asked = between(where, *(series_range(criteria.series_uid) if criteria.series_uid else (STUDY_ROW, ORIGINAL)))
+        every = (*criteria.study, *criteria.series, *criteria.instance)
+        columns = ("RowKey", "version", DELETING, *columns_of(every))
         hits: list[Hit] = []
         counts = True
         async for page in self._tables.pages(main_table(study_uid), asked, _distinct(columns)):
@@ -193,7 +204,8 @@ class Search:
                 else:
                     sizes[study_uid, series_uid] = sizes.get((study_uid, series_uid), 0) + 1
                     wanted = criteria.sop_instance_uids
-                    if counts and (wanted is None or sop_instance_uid in wanted):
+                    named = wanted is None or sop_instance_uid in wanted
+                    if counts and named and match_all(row, criteria.instance):
                         hits.append(Hit(study_uid, series_uid, sop_instance_uid, version=whole(row, "version")))
         return sorted(hits, key=_age)
 
@@ -208,9 +220,16 @@ class Search:
                 self._row(
                     partition, study_uid, series_row(series_uid), ("order", DELETING, *columns_of(criteria.series))
                 ),
-                self._row(partition, study_uid, instance_row(series_uid, sop_instance_uid), ("version",)),
+                self._row(
+                    partition,
+                    study_uid,
+                    instance_row(series_uid, sop_instance_uid),
+                    ("version", *columns_of(criteria.instance)),
+                ),
             )
-            if instance is None or not _counts(study, criteria.study) or not _counts(series, criteria.series):
+            if instance is None or not match_all(instance, criteria.instance):
+                return None
+            if not _counts(study, criteria.study) or not _counts(series, criteria.series):
                 return None
             return Hit(study_uid, series_uid, sop_instance_uid, version=whole(instance, "version"))
 

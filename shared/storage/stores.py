@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from azure.core.pipeline.transport import AsyncHttpTransport
@@ -14,16 +15,27 @@ from shared.storage.account import account_of
 from shared.storage.blobs import Blobs
 from shared.storage.client import StorageClient
 from shared.storage.deletion import Deletion
+from shared.storage.destinations import Destinations
 from shared.storage.feed import Feed
 from shared.storage.feed_reader import FeedReader
 from shared.storage.frames import Frames
 from shared.storage.index import Index
 from shared.storage.instances import Instances
+from shared.storage.instancewalk import InstanceWalk
+from shared.storage.operationstore import Operations
 from shared.storage.packs import Packs
 from shared.storage.partitions import DataPartition, Partitions
+from shared.storage.postings import Postings
+from shared.storage.queues import Queues
 from shared.storage.search import Search
 from shared.storage.sweep import Sweep
 from shared.storage.tables import Tables
+from shared.storage.tagfollow import TagFollower
+from shared.storage.tagindex import TagIndex
+from shared.storage.tags import Tags
+from shared.storage.tagsweep import TagSweep
+from shared.storage.tagwalk import TagWalk
+from shared.storage.updating import Updating
 from shared.storage.uploads import Uploads
 from shared.storage.writer import Writer
 
@@ -45,6 +57,14 @@ class Stores:
         writer: this worker as a writer.
         deletion: deletes what is stored.
         sweep: finishes what dead workers left.
+        updating: makes updates of instances visible.
+        operations: work that outlives its request.
+        queues: where messages for workers go.
+        tags: the extended query tags.
+        tag_index: indexes a study by them.
+        tag_walk: indexes everything by those that are being added.
+        instance_walk: goes through instances in slices.
+        destinations: containers that are exported to.
     """
 
     instances: Instances
@@ -59,6 +79,14 @@ class Stores:
     writer: Writer
     deletion: Deletion
     sweep: Sweep
+    updating: Updating
+    operations: Operations
+    queues: Queues
+    tags: Tags
+    tag_index: TagIndex
+    tag_walk: TagWalk
+    instance_walk: InstanceWalk
+    destinations: Destinations
     _client: StorageClient
     _blobs: Blobs
     _tables: Tables
@@ -92,6 +120,7 @@ class Stores:
         await self.packs.settled()
         await self.deletion.settled()
         await self.writer.close()
+        await self.destinations.close()
         await self._client.close()
 
 
@@ -107,10 +136,15 @@ def open_stores(settings: Settings, transport: AsyncHttpTransport[Any, Any] | No
     """
     client = StorageClient(account_of(settings), settings.identity_client_id, transport)
     tables, blobs = Tables(client), Blobs(client, settings.container)
+    queues = Queues(client)
     feed = Feed(tables)
     writer = Writer(tables, feed)
-    index, instances, packs = Index(tables, blobs, feed, writer), Instances(tables, blobs), Packs(blobs)
+    tags, postings = Tags(tables), Postings(tables)
+    follower = TagFollower(tags, postings)
+    index, instances, packs = Index(tables, blobs, feed, writer, follower), Instances(tables, blobs), Packs(blobs)
     partitions = Partitions(tables)
+    tag_index = TagIndex(tables, index, instances, tags, postings)
+    follower.catch_up = tag_index.study
     deletion = Deletion(tables, blobs, feed, index, instances, packs)
     return Stores(
         instances=instances,
@@ -124,7 +158,15 @@ def open_stores(settings: Settings, transport: AsyncHttpTransport[Any, Any] | No
         partitions=partitions,
         writer=writer,
         deletion=deletion,
-        sweep=Sweep(tables, blobs, feed, index, deletion, partitions),
+        sweep=Sweep(tables, blobs, feed, index, deletion, partitions, TagSweep(tags, tag_index, postings, partitions)),
+        updating=Updating(tables, blobs, feed, index, instances, writer),
+        operations=Operations(tables, queues, timedelta(seconds=settings.lease_seconds)),
+        queues=queues,
+        tags=tags,
+        tag_index=tag_index,
+        tag_walk=TagWalk(tables, tag_index, partitions),
+        instance_walk=InstanceWalk(tables),
+        destinations=Destinations(settings, client.account),
         _client=client,
         _blobs=blobs,
         _tables=tables,

@@ -17,12 +17,15 @@ from shared.storage.blobs import Blobs, ListedBlob
 from shared.storage.deletejobs import JOBS, DeleteJob
 from shared.storage.deletion import Deletion
 from shared.storage.feed import Action, Event, Feed
+from shared.storage.files import HEAD
 from shared.storage.index import DELETING, Index
 from shared.storage.keys import STUDY_ROW, base36, instance_row, main_table, series_row, study_partition
 from shared.storage.partitions import DataPartition, Partitions
-from shared.storage.rows import BESIDE_SUFFIXES, state_of
+from shared.storage.rows import BESIDE_SUFFIXES, first_event, state_of
 from shared.storage.segments import SegmentLog, open_seals
 from shared.storage.tables import ETAG, Entity, Tables, whole
+from shared.storage.tagrows import ALL_COLUMNS, POSTED, TAGS_ADDED
+from shared.storage.tagsweep import TagSweep
 from shared.storage.writer import LEFT, WRITERS
 
 SILENT = timedelta(minutes=10)
@@ -32,6 +35,7 @@ ORPHAN_AGE = timedelta(hours=1)
 """A blob without a row is deleted when it is older."""
 
 _SWEPT = "swept"
+_INSTANCE = ("blob", HEAD, "event", "version", "created", "createdVersion", TAGS_ADDED, POSTED, *ALL_COLUMNS)
 
 
 @dataclass(slots=True)
@@ -47,6 +51,8 @@ class Found:
         covers_added: covering rows that were missing.
         deletes_finished: deletes that were half done.
         seals_finished: segments whose seal was half done, which have their filter now.
+        studies_tagged: studies that had to be indexed by extended query tags which came meanwhile.
+        tags_cleaned: extended query tags that were deleted and whose data is gone now.
     """
 
     writers: int = 0
@@ -57,21 +63,31 @@ class Found:
     covers_added: int = 0
     deletes_finished: int = 0
     seals_finished: int = 0
+    studies_tagged: int = 0
+    tags_cleaned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _OpenEpochs:
-    """Epochs of a writer that were not through: the first of them, and ids of all events since it began."""
+    """Epochs of a writer that were not through: the first of them, a number before its events, and all ids since."""
 
     first: int
+    feed_number: int
     events: set[str]
 
 
 class Sweep:
     """One store's sweep, seen from the worker that runs it."""
 
-    def __init__(
-        self, tables: Tables, blobs: Blobs, feed: Feed, index: Index, deletion: Deletion, partitions: Partitions
+    def __init__(  # noqa: PLR0913 - everything that a dead worker can have left
+        self,
+        tables: Tables,
+        blobs: Blobs,
+        feed: Feed,
+        index: Index,
+        deletion: Deletion,
+        partitions: Partitions,
+        tags: TagSweep,
     ) -> None:
         self._tables = tables
         self._blobs = blobs
@@ -79,6 +95,7 @@ class Sweep:
         self._index = index
         self._deletion = deletion
         self._partitions = partitions
+        self._tags = tags
 
     async def run(self, silent: timedelta = SILENT, orphan_age: timedelta = ORPHAN_AGE) -> Found:
         """Sweep once.
@@ -89,6 +106,7 @@ class Sweep:
         """
         found = Found()
         now = datetime.now(UTC)
+        self._tags.begin()
         async for job in self._deletion.jobs.all():
             if job.heartbeat is not None and now - job.heartbeat >= silent and await self._claim(job):
                 await self._deletion.resume(job)
@@ -101,6 +119,7 @@ class Sweep:
             if _SWEPT not in writer and now - datetime.fromisoformat(writer["heartbeat"]) >= silent:
                 await self._sweep_writer(writer, places, now - orphan_age, found)
         await self._sweep_strangers(known.keys(), places, now - orphan_age, found)
+        found.tags_cleaned = await self._tags.clean(now - silent)
         return found
 
     async def _finish_seals(self, begun_before: datetime, found: Found) -> None:
@@ -144,7 +163,7 @@ class Sweep:
                     continue  # what was sent last may still be carried out
                 found.epochs_left += 1
                 epoch = whole(row, "epoch")
-                open_epochs = _OpenEpochs(epoch, await self._event_ids(whole(row, "feedNumber")))
+                open_epochs = await self._open_epochs(epoch, row)
                 if await self._sweep_epochs(f"{row['writer']}/{epoch}", open_epochs, places, orphans_before, found):
                     await self._tables.delete("work", LEFT, row["RowKey"])
 
@@ -152,7 +171,7 @@ class Sweep:
         self, writer: Entity, places: Sequence[DataPartition], orphans_before: datetime, found: Found
     ) -> None:
         found.writers += 1
-        open_epochs = _OpenEpochs(whole(writer, "openEpoch"), await self._event_ids(whole(writer, "feedNumber")))
+        open_epochs = await self._open_epochs(whole(writer, "openEpoch"), writer)
         if await self._sweep_epochs(writer["RowKey"], open_epochs, places, orphans_before, found):
             await self._tables.merge("work", WRITERS, writer["RowKey"], {_SWEPT: True})
 
@@ -187,7 +206,7 @@ class Sweep:
                 row = await self._row_of(partition, blob)
                 if row is not None:
                     if open_epochs is not None:
-                        await self._complete(partition, _uids(blob), row, open_epochs.events, found)
+                        await self._complete(partition, blob, row, open_epochs, found)
                 elif blob.modified is not None and blob.modified <= orphans_before:
                     await self._blobs.delete_all([blob.name + suffix for suffix in ("", *BESIDE_SUFFIXES)])
                     found.blobs_deleted += 1
@@ -200,26 +219,22 @@ class Sweep:
         if not instance:
             return None
         table, where = main_table(study), study_partition(partition.number, study)
-        row = await self._tables.get(table, where, instance_row(series, instance), ("blob", "event", "version"))
-        return row if row is not None and row["blob"] == blob.name else None
+        row = await self._tables.get(table, where, instance_row(series, instance), _INSTANCE)
+        return row if row is not None and blob.name in (row["blob"], row.get(HEAD)) else None
 
     async def _complete(
-        self, partition: DataPartition, uids: tuple[str, str, str], row: Entity, events: set[str], found: Found
+        self, partition: DataPartition, blob: ListedBlob, row: Entity, epochs: _OpenEpochs, found: Found
     ) -> None:
-        """Give an instance that has a row what has to follow it."""
-        study_uid, series_uid, sop_instance_uid = uids
-        if row["event"] not in events:
-            event = Event(
-                event_id=row["event"],
-                action=Action.CREATE,
-                partition=partition.name,
-                study_uid=study_uid,
-                series_uid=series_uid,
-                sop_instance_uid=sop_instance_uid,
-                version=whole(row, "version"),
-            )
-            await self._feed.append([event])
-            events.add(event.event_id)
+        """Give an instance that has a row what has to follow it: what its store or its update had to do."""
+        study_uid, series_uid, _ = uids = _uids(blob)
+        action, event_id, version = Action.CREATE, *first_event(row)
+        if blob.name != row["blob"]:
+            action, event_id, version = Action.UPDATE, row["event"], whole(row, "version")
+        if event_id not in epochs.events:
+            # An update goes on by itself and may be here as well: it is appended once, by whoever is first.
+            event = Event(event_id, action, partition.name, *uids, version)
+            await self._feed.append_missing([event], epochs.feed_number)
+            epochs.events.add(event_id)
             found.events_added += 1
         study = await self._index.study(partition, study_uid)
         series = await self._index.series(partition, study_uid, series_uid)
@@ -228,6 +243,7 @@ class Sweep:
         if series is not None:
             key = series_row(series_uid)
             found.covers_added += await self._cover(partition, "ser", key, series, study_uid, series_uid)
+        found.studies_tagged += await self._tags.complete(partition, uids, row)
 
     async def _cover(
         self, partition: DataPartition, kind: Literal["log", "ser"], row_key: str, row: Entity, *uids: str
@@ -242,9 +258,10 @@ class Sweep:
         await self._index.cover(partition, kind, row_key, state, *uids)
         return True
 
-    async def _event_ids(self, after: int) -> set[str]:
-        """Ids of all events behind a number."""
-        return {event_id async for event_id in self._feed.event_ids(after)}
+    async def _open_epochs(self, first: int, row: Entity) -> _OpenEpochs:
+        """Epochs from one on, by what a row says that speaks of them."""
+        after = whole(row, "feedNumber")
+        return _OpenEpochs(first, after, {event_id async for event_id in self._feed.event_ids(after)})
 
 
 def _uids(blob: ListedBlob) -> tuple[str, str, str]:

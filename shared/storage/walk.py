@@ -20,6 +20,7 @@ from shared.storage.filters import BLOCK, SegmentFilters
 from shared.storage.keys import segment_partition, segment_table
 from shared.storage.segments import hinted_segment, is_begun
 from shared.storage.tables import Entity, Tables, quoted
+from shared.storage.tagrows import EXTENDED
 
 _PAGE = 1000
 _MOST_AT_ONCE = 32
@@ -27,7 +28,7 @@ _SKIPPED_BY_KEYS = 200
 """From this offset on, rows that are skipped are read by their keys first."""
 
 _KEYS = ("RowKey", "order", "study", "series")
-_ANSWERS = (*_KEYS, "answer", "index", "modalities")
+_ANSWERS = (*_KEYS, "answer", "index", "modalities", EXTENDED)
 
 _Reader = Callable[[Sequence[int]], Awaitable[list[tuple[int, list[Entity]]]]]
 

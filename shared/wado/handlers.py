@@ -10,7 +10,7 @@ from shared.storage.instances import StoredInstance
 from shared.storage.partitions import DataPartition
 from shared.storage.stores import Stores
 from shared.wado import frames, metadata, rendered
-from shared.wado.instances import as_part, as_parts, as_single
+from shared.wado.instances import as_part, as_parts, as_single, wants_original
 from shared.wire.call import Call, Reply
 from shared.wire.media import AS_STORED
 from shared.wire.multipart import new_boundary, related_content_type
@@ -31,7 +31,11 @@ async def retrieve_instance(call: Call, stores: Stores) -> Reply:
     partition = await stores.partition(call.partition)
     parameters = call.parameters
     found = await stores.instances.find(
-        partition, parameters["study_uid"], parameters["series_uid"], parameters["sop_instance_uid"]
+        partition,
+        parameters["study_uid"],
+        parameters["series_uid"],
+        parameters["sop_instance_uid"],
+        original=wants_original(call),
     )
     return _one(call, stores, partition, found)
 
@@ -68,7 +72,8 @@ async def retrieve_instance_metadata(call: Call, stores: Stores) -> Reply:
 
 async def _retrieve_many(call: Call, stores: Stores, series_uid: str | None) -> Reply:
     partition = await stores.partition(call.partition)
-    found = _flat(stores.instances.pages(partition, call.parameters["study_uid"], series_uid))
+    original = wants_original(call)
+    found = _flat(stores.instances.pages(partition, call.parameters["study_uid"], series_uid, original=original))
     first, second = await anext(found, None), await anext(found, None)
     if first is None:
         raise NotFound("The study is not stored here." if series_uid is None else "The series is not stored here.")
@@ -91,7 +96,8 @@ def _one(call: Call, stores: Stores, partition: DataPartition, instance: StoredI
     study_uid: str = call.parameters["study_uid"]
 
     async def frames_of(one: StoredInstance) -> StoredFrames:
-        return await stores.frames.find(partition, study_uid, one.series_uid, one.sop_instance_uid)
+        original = wants_original(call)
+        return await stores.frames.find(partition, study_uid, one.series_uid, one.sop_instance_uid, original=original)
 
     single = as_single(stores, instance, call.choice.transfer_syntax or AS_STORED, frames_of)
     if call.choice.multipart:

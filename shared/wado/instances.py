@@ -17,6 +17,7 @@ from shared.storage.instances import BlobMissing, Instances, StoredInstance
 from shared.storage.stores import Stores
 from shared.wado.pictures import HINT, MAX_CONVERTED_BYTES
 from shared.wado.recoded import recoded
+from shared.wire.call import Call
 from shared.wire.media import AS_STORED
 from shared.wire.multipart import closing, part_head
 
@@ -41,6 +42,11 @@ class SingleInstance:
     media_type: str
     length_bytes: int | None
     chunks: AsyncGenerator[bytes, None]
+
+
+def wants_original(call: Call) -> bool:
+    """Whether instances are wanted as they were before they were updated (contract C3.7)."""
+    return bool(call.parameters.get("request_original"))
 
 
 def as_single(stores: Stores, instance: StoredInstance, syntax: str, frames_of: FramesOf) -> SingleInstance:

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 from shared.storage.partitions import DataPartition
 from shared.storage.stores import Stores
+from shared.wado.instances import wants_original
 from shared.wire.call import Call, Reply
 from shared.wire.encoding import accepts_gzip
 
@@ -24,7 +25,7 @@ async def of_instance(call: Call, stores: Stores) -> Reply:
     """Metadata of one instance."""
     partition = await stores.partition(call.partition)
     uids = (call.parameters["study_uid"], call.parameters["series_uid"], call.parameters["sop_instance_uid"])
-    found = await stores.instances.metadata(partition, *uids)
+    found = await stores.instances.metadata(partition, *uids, original=wants_original(call))
     return _unchanged(call, found.version) or _reply(call, found.version, b"[" + found.json + b"]")
 
 
@@ -35,7 +36,7 @@ async def of_study(call: Call, stores: Stores) -> Reply:
     unchanged = _unchanged(call, version)
     if unchanged is not None:
         return unchanged
-    pages = stores.instances.metadata_pages(partition, study_uid)
+    pages = stores.instances.metadata_pages(partition, study_uid, original=wants_original(call))
     return _reply(call, version, _array(pages))
 
 
@@ -47,6 +48,8 @@ async def of_series(call: Call, stores: Stores) -> Reply:
     unchanged = _unchanged(call, version)
     if unchanged is not None:
         return unchanged
+    if wants_original(call):
+        return _reply(call, version, _array(stores.instances.metadata_pages(partition, *uids, original=True)))
     zipped = accepts_gzip(call.headers.joined("Accept-Encoding"))
     async with AsyncExitStack() as stack:
         pack = await stack.enter_async_context(stores.packs.open(partition, *uids, version))
@@ -132,13 +135,19 @@ def _unchanged(call: Call, version: int) -> Reply | None:
     if not text:
         return None
     tags = {tag.strip().removeprefix("W/").strip('"') for tag in text.split(",")}
-    return Reply(304, headers=(("ETag", str(version)),)) if tags & {str(version), "*"} else None
+    current = _tag(call, version)
+    return Reply(304, headers=(("ETag", current),)) if tags & {current, "*"} else None
 
 
 def _reply(call: Call, version: int, body: bytes | AsyncIterator[bytes], *, zipped: bool = False) -> Reply:
     # Clients of the original compare the tag as bare text, so it is not quoted (contract E35).
-    headers = [("ETag", str(version)), ("Vary", "Accept, Accept-Encoding")]
+    headers = [("ETag", _tag(call, version)), ("Vary", "Accept, Accept-Encoding, msdicom-request-original")]
     if zipped:
         headers.append(("Content-Encoding", "gzip"))
     assert call.choice is not None, "the row offers representations"
     return Reply(200, body, call.choice.media_type, tuple(headers))
+
+
+def _tag(call: Call, version: int) -> str:
+    """The ETag; what an update has replaced is another representation of the same resource."""
+    return f"{version}-original" if wants_original(call) else str(version)

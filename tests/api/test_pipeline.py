@@ -391,22 +391,16 @@ async def miss(name, method, path, version="v2", *, settings=made.SETTINGS, wher
     return reply
 
 
-EXPORT = """
-  - operation: exportStudies
-    method: POST
-    path: export
+REPLACE = """
+  - operation: replaceInstances
+    method: PUT
+    path: studies
     partitioned: true
-    handler: stow.export_studies
-    tag: Export
-    summary: Copy instances elsewhere
+    handler: stow.store_instances
+    tag: Store
+    summary: Store instances in place of others
     returns: {202: nothing}
 """
-
-
-@pytest.fixture
-def with_export(tmp_path):
-    """Export is in versions 1 and 2 only, as in the original service."""
-    return made.folder(tmp_path, v1=lambda text: text + EXPORT, v2=lambda text: text + EXPORT)
 
 
 @pytest.mark.parametrize("path", ["", "nothing", "studies/1/series/2/3", "studies//metadata", "partitions/p/api.yaml"])
@@ -435,8 +429,8 @@ async def test_another_method_is_a_405_with_allow_and_version_headers(method, pa
 
 
 @pytest.mark.parametrize("path", ["export", "partitions/p1/export", "EXPORT/"])
-async def test_an_operation_of_other_versions_is_an_unsupported_version_with_its_own_headers(with_export, path):
-    reply = await miss("zy_v1_0_prerelease_fallback", "POST", path, "v1-prerelease", where=with_export)
+async def test_an_operation_of_other_versions_is_an_unsupported_version_with_its_own_headers(path):
+    reply = await miss("zy_v1_0_prerelease_fallback", "POST", path, "v1-prerelease")
     assert (reply.status, reply.media_type) == (400, "application/json; charset=utf-8")
     error = json.loads(reply.body)["error"]
     assert set(error) == {"code", "message"}
@@ -445,15 +439,14 @@ async def test_an_operation_of_other_versions_is_an_unsupported_version_with_its
     assert made.headers_of(reply)["api-supported-versions"] == "1, 2"
 
 
-async def test_a_path_that_only_other_versions_have_with_another_method_is_a_404(with_export):
-    reply = await miss("zy_v1_0_prerelease_fallback", "GET", "export", "v1-prerelease", where=with_export)
+async def test_a_path_that_only_other_versions_have_with_another_method_is_a_404():
+    reply = await miss("zy_v1_0_prerelease_fallback", "GET", "export", "v1-prerelease")
     assert reply.status == 404
     assert made.headers_of(reply)["api-supported-versions"] == "1, 2"
 
 
 async def test_a_method_that_only_other_versions_have_is_a_405_that_says_so(tmp_path):
-    extra = EXPORT.replace("path: export", "path: studies").replace("method: POST", "method: PUT")
-    where = made.folder(tmp_path, v2=lambda text: text + extra)
+    where = made.folder(tmp_path, v2=lambda text: text + REPLACE)
     reply = await miss("zy_v1_fallback", "PUT", "studies", "v1", where=where)
     headers = made.headers_of(reply)
     assert (reply.status, headers["allow"], headers["api-supported-versions"]) == (405, "GET, POST", "2")

@@ -14,6 +14,8 @@ STATUSES = {
     errors.ClientGone("x"): 400,
     errors.NotFound("x"): 404,
     errors.NotAcceptable("x"): 406,
+    errors.OperationRunning("0" * 32): 409,
+    errors.Superseded("x"): 409,
     errors.PayloadTooLarge(5): 413,
     errors.UnsupportedMediaType("x"): 415,
     errors.StoreUnavailable(7): 503,

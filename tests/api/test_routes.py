@@ -14,6 +14,7 @@ from tests.api.host_rules import Function, pick
 from tests.support.versions import HEADERS, is_known, spellings
 
 UID = {"studyInstanceUid": "1.2", "seriesInstanceUid": "3.4", "sopInstanceUid": "5.6", "frames": "2,1", "frame": "7"}
+PLACES = {**UID, "tagPath": "patientage", "operationId": "0f8fad5bd9cb469fa16570867728950e"}
 
 
 def functions(endpoints) -> list[Function]:
@@ -30,7 +31,7 @@ def rows():
 def test_every_row_is_reached_under_every_spelling():
     served = functions(made.bound())
     for slug, row, spelling in rows():
-        path = row.path.format(**UID)
+        path = row.path.format(**PLACES)
         name, values = pick(served, row.method, f"/{spelling}/{path}")
         assert (name, values["version"]) == (f"{slug}_{row.operation}", spelling)
         name, _ = pick(served, row.method, f"/{spelling}/{path.upper() if '.' not in path else path}/")
@@ -94,7 +95,7 @@ def test_the_switch_binds_unversioned_routes_to_the_named_version(tmp_path):
     served = functions(endpoints)
     prerelease = manifest.load(made.VERSIONS).versions[0]
     for row in prerelease.rows:
-        found = pick(served, row.method, f"/{row.path.format(**UID)}")
+        found = pick(served, row.method, f"/{row.path.format(**PLACES)}")
         if row.handler.startswith("api."):
             assert found[0] == ""
         else:
@@ -121,7 +122,7 @@ def test_a_setting_that_names_no_version_stops_the_start():
 BULK = """
   - operation: {name}
     method: POST
-    path: studies/$bulkUpdate
+    path: studies/$bulkMove
     handler: stow.{handler}
     tag: Store
     summary: Change many studies
@@ -139,10 +140,11 @@ def test_a_literal_route_whose_name_sorts_late_is_refused(tmp_path):
 
 
 def test_the_same_route_with_a_name_that_sorts_early_is_served(tmp_path):
-    where = made.folder(tmp_path, v2=lambda text: text + BULK.format(name="bulkUpdateStudies", handler="bulk_update"))
+    where = made.folder(tmp_path, v2=lambda text: text + BULK.format(name="bulkMoveStudies", handler="bulk_move"))
     served = functions(made.bound(where))
-    assert pick(served, "POST", "/v2/studies/$BULKupdate")[0] == "v2_bulkUpdateStudies"
+    assert pick(served, "POST", "/v2/studies/$BULKmove")[0] == "v2_bulkMoveStudies"
     assert pick(served, "POST", "/v2/studies/1.2")[0] == "v2_storeInstancesInStudy"
+    assert pick(served, "POST", "/v2/studies/$BULKupdate")[0] == "v2_bulkUpdateStudies"
     assert pick(served, "POST", "/v1/studies/$bulkUpdate")[0] == "v1_storeInstancesInStudy"
 
 
@@ -154,7 +156,7 @@ def test_the_same_route_with_a_name_that_sorts_early_is_served(tmp_path):
     ],
 )
 def test_routes_that_cannot_be_told_apart_are_refused(tmp_path, path, said):
-    extra = BULK.format(name="another", handler="another").replace("studies/$bulkUpdate", path)
+    extra = BULK.format(name="another", handler="another").replace("studies/$bulkMove", path)
     with pytest.raises(ManifestError, match=said):
         made.bound(made.folder(tmp_path, v2=lambda text: text + extra))
 

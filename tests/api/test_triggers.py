@@ -7,13 +7,18 @@ from typing import Any
 
 import azure.functions as func
 import pytest
+from azure.functions.queue import QueueMessage
 from azurefunctions.extensions.base import RequestTrackerMeta, ResponseTrackerMeta
 from azurefunctions.extensions.http.fastapi import Request, Response
 
 from shared.api import triggers
 from shared.errors import ClientGone
+from shared.settings import Settings
+from shared.storage.operations import OperationKind, Progress
+from shared.storage.operationstore import message
 from shared.wire.call import Reply
 from tests.api import made
+from tests.support.storage import watched_stores
 
 
 def scope(**more):
@@ -162,3 +167,38 @@ def test_triggers_satisfy_the_vendors_rules_for_streams(app):
         assert trigger.route == endpoints[name].pattern.template
         assert tuple(str(method) for method in trigger.methods) == endpoints[name].methods
         assert (trigger.type, str(trigger.auth_level), output.type) == ("httpTrigger", "ANONYMOUS", "http")
+
+
+def background_functions(stores, steps):
+    app = func.FunctionApp()
+    triggers.register_background(app, Settings(), stores, steps)
+    return {one.get_function_name(): one.get_user_function() for one in app.get_functions()}
+
+
+@pytest.mark.azurite
+async def test_a_queue_message_is_worked_on_with_the_steps_of_the_app(azurite):
+    seen = []
+
+    async def step(operation, stores):
+        seen.append(operation.id)
+        return Progress(done=True)
+
+    async with watched_stores(azurite.connection_string) as (stores, _):
+        begun = await stores.operations.begin(OperationKind.EXPORT, {})
+        run = background_functions(stores, {OperationKind.EXPORT: step})["background_jobs"]
+        await run(QueueMessage(id="", body=message(begun.id).encode()))
+        ended = await stores.operations.find(begun.id)
+        assert ended is not None
+        assert ended.finished
+    assert seen == [begun.id]
+
+
+@pytest.mark.azurite
+async def test_timers_without_storage_wait_for_the_next_time(azurite, caplog):
+    async with watched_stores(azurite.connection_string) as (stores, transport):
+        functions = background_functions(stores, {})
+        transport.fault = lambda _: "before"
+        await functions["background_jobs_wake"](None)
+        await functions["background_sweep"](None)
+    assert "no look at operations: storage is not available" in caplog.text
+    assert "no sweep: StoreUnavailable" in caplog.text

@@ -69,11 +69,23 @@ def test_the_first_versions_have_their_functions_with_routes_methods_and_binding
             "searchInstancesOfStudy": ("GET", f"{study}/instances"),
             "searchInstancesOfSeries": ("GET", f"{series}/instances"),
         }
+        if slug != "v1_0_prerelease":
+            data["exportStudies"] = ("POST", "export")
+        if slug == "v2":
+            data["bulkUpdateStudies"] = ("POST", "studies/$bulkUpdate")
         for operation, (method, path) in data.items():
             expected[f"{slug}_{operation}"] = ([method], f"{lead}/{path}")
             expected[f"{slug}_{operation}InPartition"] = ([method], f"{lead}/partitions/{{partitionName}}/{path}")
         expected[f"{slug}_getChangeFeed"] = (["GET"], f"{lead}/changefeed")
         expected[f"{slug}_getLatestChange"] = (["GET"], f"{lead}/changefeed/latest")
+        tags, tag = f"{lead}/extendedquerytags", f"{lead}/extendedquerytags/{{tagPath}}"
+        expected[f"{slug}_addExtendedQueryTags"] = (["POST"], tags)
+        expected[f"{slug}_getExtendedQueryTags"] = (["GET"], tags)
+        expected[f"{slug}_getExtendedQueryTag"] = (["GET"], tag)
+        expected[f"{slug}_updateExtendedQueryTag"] = (["PATCH"], tag)
+        expected[f"{slug}_deleteExtendedQueryTag"] = (["DELETE"], tag)
+        expected[f"{slug}_getExtendedQueryTagErrors"] = (["GET"], f"{tag}/errors")
+        expected[f"{slug}_getOperation"] = (["GET"], f"{lead}/operations/{{operationId}}")
         expected[f"{slug}_getOpenApi"] = (["GET"], f"{lead}/api.yaml")
         expected[f"{slug}_getOpenApiJson"] = (["GET"], f"{lead}/api.json")
         expected[f"{slug}_getConformance"] = (["GET"], f"{lead}/conformance")
@@ -84,8 +96,7 @@ def test_the_first_versions_have_their_functions_with_routes_methods_and_binding
         expected[f"service_{name}"] = (["GET"], f"health/{path}")
     for name, path in (("listVersions", "versions"), ("getChanges", "changes"), ("getDocsAsset", "docs/{asset}")):
         expected[f"service_{name}"] = (["GET"], path)
-    (sweep,) = map(json.loads, functions.pop("background_sweep").get_raw_bindings())
-    assert (sweep["type"], sweep["schedule"], sweep["name"]) == ("timerTrigger", "0 */5 * * * *", "timer")
+    functions = {name: one for name, one in functions.items() if not name.startswith("background_")}
     bindings = {name: list(map(json.loads, function.get_raw_bindings())) for name, function in functions.items()}
     found = {name: (trigger["methods"], trigger["route"]) for name, (trigger, _) in bindings.items()}
     assert found.pop("zz_unknown_version")[1].startswith("{version:regex(^v([0-9]")
@@ -97,7 +108,23 @@ def test_the_first_versions_have_their_functions_with_routes_methods_and_binding
         assert (trigger["name"], output["name"], output["type"]) == ("req", "$return", "http")
 
 
-def test_an_app_without_background_work_has_no_timers(monkeypatch):
+def test_background_work_has_its_timers_and_queues(monkeypatch):
+    functions = load(monkeypatch).app.get_functions()
+    background = {
+        one.get_function_name(): json.loads(binding)
+        for one in functions
+        if one.get_function_name().startswith("background_")
+        for binding in one.get_raw_bindings()
+    }
+    timers = {name: one["schedule"] for name, one in background.items() if one["type"] == "timerTrigger"}
+    queues = {name: (one["queueName"], one["connection"]) for name, one in background.items() if "queueName" in one}
+    assert timers.items() >= {"background_sweep": "0 */5 * * * *", "background_jobs_wake": "0 * * * * *"}.items()
+    assert queues["background_jobs"] == ("dicom-jobs", "DICOM_STORAGE")
+    assert queues["background_jobs_poison"] == ("dicom-jobs-poison", "DICOM_STORAGE")
+    assert timers.keys() | queues.keys() == background.keys()
+
+
+def test_an_app_without_background_work_has_no_timers_and_no_queues(monkeypatch):
     functions = load(monkeypatch, DICOM_BACKGROUND="off").app.get_functions()
     assert {one.get_trigger().type for one in functions} == {"httpTrigger"}
 

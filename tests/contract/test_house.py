@@ -14,7 +14,19 @@ import pytest
 import shared
 
 ROOT = Path(__file__).resolve().parents[2]
-BELOW_THE_DOOR = ("stow", "wado", "qido", "changefeed", "edits", "health", "wire", "storage", "dicom")
+BELOW_THE_DOOR = (
+    "stow",
+    "wado",
+    "qido",
+    "changefeed",
+    "edits",
+    "querytags",
+    "operations",
+    "health",
+    "wire",
+    "storage",
+    "dicom",
+)
 # Words of our own versions. Part of a longer word or number is none: uuid1v1x, v1alpha of somebody else.
 VERSION_WORD = re.compile(r"(?<![A-Za-z0-9])v[0-9]+(?![A-Za-z0-9])|prerelease|api_?version", re.IGNORECASE)
 # The storage service has API versions of its own.

@@ -169,3 +169,15 @@ def test_a_figure_has_about_three_digits(value, shown):
 def test_a_ratio_to_nothing_is_not_shown():
     assert ratio(3, 2) == "1.50"
     assert ratio(3, 0) == "-"
+
+
+@pytest.mark.azurite
+async def test_update_shows_what_it_moves_beside_what_is_stored(capsys):
+    code, heads, rows = await printed(
+        capsys, "update", "--studies", "2", "--instances", "3", "--kilobytes", "200", "--again"
+    )
+    assert code == 0
+    assert heads[1:5] == ["stored MB", "sent MB", "received MB", "KB a file"]
+    assert list(rows) == ["store", "update", "update again"]
+    for name in ("update", "update again"):
+        assert float(rows[name][3]) < 40

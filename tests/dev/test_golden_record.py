@@ -55,6 +55,9 @@ def test_a_changed_value_is_one_changed_line():
         ({"a": "1"}, {"a": 1}, None),
         ({"a": []}, {"a": {}}, None),
         ({"a": [{"b": 1}, 2]}, {"a": [{"b": 1, "c": 2}, 3]}, None),
+        ({"vary": "Accept"}, {"vary": "Accept, Origin"}, ["/vary/Origin"]),
+        ({"vary": "Accept, Origin"}, {"vary": "Origin"}, None),
+        ({"allow": "GET"}, {"allow": "GET, PUT"}, None),
         ({"00080020": {}}, {"00080020": {}, "00080030": {}}, None),
     ],
 )

@@ -132,7 +132,10 @@ async def test_a_version_that_the_other_app_serves_is_404_and_says_why(apps):
 async def test_only_the_app_with_background_on_has_functions_that_no_request_starts(apps):
     served = [{each["name"] for each in (await one.get("/admin/functions")).json()} for one in apps]
     background = [{name for name in names if name.startswith("background_")} for names in served]
-    assert background == [set(), {"background_sweep"}]
+    assert background == [
+        set(),
+        {"background_sweep", "background_jobs", "background_jobs_poison", "background_jobs_wake"},
+    ]
     tried = [(await one.post("/admin/functions/background_sweep", json={})).status_code for one in apps]
     assert tried == [404, 202]
 

@@ -30,6 +30,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from tests.support import versions
 from tests.support.clients import DICOM_JSON, VERSIONS, FileClient, comments, failed_items, stored_items
 from tests.support.expectations import Expected, expected_outcome, status_of
 from tests.support.files import file_id, readable_files
@@ -183,7 +184,17 @@ def host(azurite: Any) -> Iterator[Service]:
         yield running
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
+def likewise(label: str) -> bool:
+    """Whether a later version stores as this one does."""
+    later = VERSIONS[VERSIONS.index(label) + 1 :]
+    return any(versions.of(other).behaviours == versions.of(label).behaviours for other in later)
+
+
+# Versions that store as a later one does are left to the slow run.
+PARAMS = [pytest.param(label, marks=[pytest.mark.slow] * likewise(label)) for label in VERSIONS]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def stored(request: pytest.FixtureRequest, host: Service) -> Iterator[Stored]:
     """All files, sent to one version."""
     with warnings.catch_warnings():

@@ -394,6 +394,7 @@ async def test_storing_again_leaves_no_second_table(azurite):
         assert (await stores.fsck()).broken == []
 
 
+@pytest.mark.slow
 async def test_a_large_table_is_stored_or_undone_whenever_its_worker_dies(azurite):
     outcomes = set()
     body, headers = multipart([file_of(encapsulated(300))])

@@ -228,6 +228,7 @@ async def sealed_and_filtered(stores) -> tuple[bool, bool]:
     return sealed, await SegmentFilters(stores._tables).stored("log", 0, 0) is not None
 
 
+@SLOW
 async def test_a_seal_cut_off_at_any_call_is_finished_and_its_filter_written(azurite):
     seen = set()
     for cut in range(40):

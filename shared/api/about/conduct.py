@@ -8,6 +8,7 @@ from enum import Enum
 
 from shared.behaviours import (
     Behaviours,
+    FinishedOperationWord,
     InvalidOtherValue,
     InvalidSearchableValue,
     MultipleValueNotice,
@@ -27,6 +28,7 @@ TOPICS: Mapping[str, str] = {
     "warned_store_status": "Store: status when all is stored, something with a warning",
     "stored_item_attributes": "Store: FailedAttributesSequence (0074,1048) of stored items",
     "search_return_set": "Search: attributes given by default",
+    "finished_operation_word": "Operations: status of one that has succeeded",
 }
 
 SENTENCES: Mapping[Enum, str] = {
@@ -54,6 +56,8 @@ SENTENCES: Mapping[Enum, str] = {
     StoredItemAttributes.ALWAYS: "Items of stored instances always have it; it is empty when nothing was wrong.",
     SearchReturnSet.FULL: "Matches carry the long set of attributes.",
     SearchReturnSet.LEAN: "Matches carry the attributes that the index has, and no others.",
+    FinishedOperationWord.COMPLETED: "An operation that has succeeded is `completed`.",
+    FinishedOperationWord.SUCCEEDED: "An operation that has succeeded is `succeeded`.",
 }
 
 
