@@ -21,7 +21,8 @@ from shared.api import traces
 from shared.edits import bulk_update, export
 from shared.errors import StoreUnavailable, Superseded
 from shared.querytags import reindex
-from shared.storage.keys import SCHEMA, ulid
+from shared.storage import schema
+from shared.storage.keys import ulid
 from shared.storage.operations import Operation, OperationKind, Progress
 from shared.storage.stores import Stores
 
@@ -137,7 +138,7 @@ def _operation_id(text: str) -> str:
         raise BadMessage("the message is not JSON") from error
     if (
         not isinstance(content, dict)
-        or content.get("schema") != SCHEMA
+        or content.get("schema") not in schema.READ
         or not isinstance(content.get("operation"), str)
     ):
         raise BadMessage("the message is of a form that is not known here")

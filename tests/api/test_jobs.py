@@ -12,6 +12,7 @@ import pytest
 
 from shared.api import jobs
 from shared.errors import StoreUnavailable
+from shared.storage.keys import SCHEMA
 from shared.storage.operations import OperationKind, OperationStatus, Progress
 from shared.storage.operationstore import message
 from shared.storage.stores import open_stores
@@ -104,6 +105,15 @@ async def test_a_message_that_cannot_be_understood_is_refused_and_then_dropped(a
             await jobs.run(text, stores, NUMBERS)
         await jobs.poison(text, stores)
         assert await messages(account) == []
+
+
+async def test_a_message_of_the_release_before_is_worked_on(azurite):
+    async with workers(azurite.connection_string) as ([stores], _):
+        begun = await stores.operations.begin(EXPORT, numbers.work(3))
+        earlier = message(begun.id).replace(f'"schema":{SCHEMA}', f'"schema":{SCHEMA - 1}')
+        assert earlier != message(begun.id)
+        await jobs.run(earlier, stores, NUMBERS)
+        expect_once(await ended(stores, begun.id), await rows(stores, begun.id), 3)
 
 
 async def test_work_that_nobody_here_does_is_left_for_another_deployment(azurite):
