@@ -20,7 +20,7 @@ from tests.support.versions import SUPPORTED
 
 pytestmark = [pytest.mark.slow, pytest.mark.served, pytest.mark.azurite]
 
-FILES = ("function_app.py", "host.json", "local.settings.sample.json", "pyproject.toml", "CHANGELOG.md")
+FILES = ("function_app.py", "host.json", "local.settings.sample.json", "pyproject.toml", "CHANGELOG.md", "Makefile")
 FOLDERS = ("shared", "versions", "tests", "docs")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*")
 LINK = "https://docs.example/v1-retires"

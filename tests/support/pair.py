@@ -140,14 +140,22 @@ class _Router:
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    """Pass bytes on to the end of the source; a break on either side breaks the other."""
-    try:
-        while chunk := await source.read(_READ_BYTES):
+    """Pass bytes on to the end of the source; a source that breaks breaks the target."""
+    while True:
+        try:
+            chunk = await source.read(_READ_BYTES)
+        except OSError:
+            target.transport.abort()
+            return
+        try:
             target.write(chunk)
             await target.drain()
-        target.write_eof()
-    except OSError:
-        target.transport.abort()
+            if not chunk:
+                target.write_eof()
+                return
+        except OSError:
+            # Whoever answers before a request is complete takes no more of it; its answer is still to be passed on.
+            return
 
 
 @contextlib.asynccontextmanager
