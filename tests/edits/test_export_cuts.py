@@ -24,8 +24,8 @@ from tests.edits.made import Desk, desk, name_is
 from tests.edits.test_bulk_update import file_of
 from tests.edits.test_export import identifier, store
 from tests.edits.test_update_cuts import results
-from tests.storage.made import DEFAULT, WorkerDied
-from tests.storage.test_sweep import DiesAfter, dead
+from tests.storage.made import DEFAULT, DiesAfter, WorkerDied
+from tests.storage.test_sweep import dead
 from tests.support.files import synthetic_instance
 from tests.support.storage import WatchedTransport
 

@@ -18,8 +18,8 @@ from shared.storage.operations import Operation, OperationKind
 from shared.storage.stores import Stores, open_stores
 from tests.edits.made import Desk, desk, name_is, named
 from tests.edits.test_bulk_update import file_of, path_of
-from tests.storage.made import DEFAULT, WorkerDied
-from tests.storage.test_sweep import AT_ONCE, DiesAfter, dead
+from tests.storage.made import DEFAULT, DiesAfter, WorkerDied
+from tests.storage.test_sweep import AT_ONCE, dead
 from tests.support.storage import WatchedTransport, fresh_settings
 
 pytestmark = pytest.mark.azurite

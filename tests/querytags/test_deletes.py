@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from tests.querytags.made import another_worker, file, service, tag
-from tests.storage.made import DEFAULT, WorkerDied, rows
+from tests.storage.made import DEFAULT, DiesAfter, WorkerDied, rows
 from tests.support.storage import describe
 
 pytestmark = pytest.mark.azurite
@@ -25,18 +25,6 @@ def archive() -> list[bytes]:
         file("1.2.1", series, f"1.4.{number}", InstanceNumber=number, **said)
         for series, number in (("1.3.1", 1), ("1.3.1", 2), ("1.3.2", 3))
     ]
-
-
-class DiesAfter:
-    def __init__(self, calls: int) -> None:
-        self._left = calls
-        self.died = False
-
-    def __call__(self, _request) -> None:
-        self._left -= 1
-        if self._left < 0:
-            self.died = True
-            raise WorkerDied
 
 
 @pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.slow)])

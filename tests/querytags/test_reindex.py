@@ -12,7 +12,7 @@ import pytest
 from shared.api import jobs
 from shared.storage import tagwalk
 from tests.querytags.made import Service, another_worker, file, service, tag
-from tests.storage.made import WorkerDied
+from tests.storage.made import DiesAfter, WorkerDied
 from tests.support.jobs import received
 
 pytestmark = pytest.mark.azurite
@@ -155,18 +155,6 @@ async def test_a_store_held_up_at_any_call_while_a_tag_comes_is_indexed_by_it(az
 
 
 AT_ONCE = timedelta(0)
-
-
-class DiesAfter:
-    def __init__(self, calls: int) -> None:
-        self._left = calls
-        self.died = False
-
-    def __call__(self, _request) -> None:
-        self._left -= 1
-        if self._left < 0:
-            self.died = True
-            raise WorkerDied
 
 
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])

@@ -16,6 +16,20 @@ class WorkerDied(BaseException):
     """A worker ends in the middle of its work; nothing in the service catches this."""
 
 
+class DiesAfter:
+    """A fault that lets so many calls through and none after them."""
+
+    def __init__(self, calls: int) -> None:
+        self._left = calls
+        self.died = False
+
+    def __call__(self, _request) -> None:
+        self._left -= 1
+        if self._left < 0:
+            self.died = True
+            raise WorkerDied
+
+
 DEFAULT = DataPartition(0, "Microsoft.Default")
 
 

@@ -22,8 +22,8 @@ from shared.storage.pixelrows import FRAMES_SUFFIX
 from shared.storage.rows import METADATA_SUFFIX
 from shared.storage.stores import Stores, open_stores
 from shared.stow.handlers import store_instances
-from tests.storage.made import DEFAULT, WorkerDied, blob_names, rows
-from tests.storage.test_sweep import AT_ONCE, DiesAfter, dead, two_workers
+from tests.storage.made import DEFAULT, DiesAfter, WorkerDied, blob_names, rows
+from tests.storage.test_sweep import AT_ONCE, dead, two_workers
 from tests.support.calls import call, multipart
 from tests.support.files import shipped_file, synthetic_instance
 from tests.support.pixels import (

@@ -14,7 +14,7 @@ from shared.storage.filters import SegmentFilters
 from shared.storage.hits import Criteria
 from shared.storage.keys import SEGMENT_HEADER, segment_partition, segment_table
 from shared.storage.stores import open_stores
-from tests.storage.made import DEFAULT, WorkerDied, blob_names, rows, store
+from tests.storage.made import DEFAULT, DiesAfter, WorkerDied, blob_names, rows, store
 from tests.support.storage import WatchedTransport, fresh_settings
 
 pytestmark = pytest.mark.azurite
@@ -43,20 +43,6 @@ async def two_workers(connection_string):
 
 def dead(_request) -> None:
     raise WorkerDied
-
-
-class DiesAfter:
-    """A fault that lets so many calls through and none after them."""
-
-    def __init__(self, calls: int) -> None:
-        self._left = calls
-        self.died = False
-
-    def __call__(self, _request) -> None:
-        self._left -= 1
-        if self._left < 0:
-            self.died = True
-            raise WorkerDied
 
 
 async def whole(stores) -> None:
