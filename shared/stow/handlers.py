@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from shared.behaviours import Behaviours, MultipleValueNotice
-from shared.dicom.validation import ValidationRules
+from shared.behaviours import MultipleValueNotice
 from shared.errors import InvalidRequest, UnsupportedMediaType
 from shared.storage.stores import Stores
 from shared.stow.outcomes import Outcome
 from shared.stow.report import dataset_of, status_of, warning_header
+from shared.stow.rules import rules_of
 from shared.stow.store import StoreRequest
 from shared.wire.call import Call, Headers, Reply
 from shared.wire.dicomjson import dumps
@@ -34,7 +34,7 @@ async def _store(call: Call, stores: Stores, study_uid: str | None) -> Reply:
     entries = _entries(call)
     partition = await stores.partition_or_new(call.partition)
     async with stores.uploads.request(partition.number) as uploads:
-        request = StoreRequest(stores, uploads, partition, _rules(call.behaviours), study_uid)
+        request = StoreRequest(stores, uploads, partition, rules_of(call.behaviours), study_uid)
         try:
             async for entry in entries:
                 await request.take(entry)
@@ -46,6 +46,8 @@ async def _store(call: Call, stores: Stores, study_uid: str | None) -> Reply:
 
 def _reply(call: Call, outcomes: list[Outcome], study_uid: str | None) -> Reply:
     status = status_of(outcomes, call.behaviours.warned_store_status)
+    stored = (one.identity for one in outcomes if one.identity is not None and one.failure is None)
+    about = tuple(f"{one.study_uid}/{one.series_uid}/{one.sop_instance_uid}" for one in stored)
     if status == 204:
         return Reply(204)
     assert call.choice is not None, "the row offers representations"
@@ -53,7 +55,7 @@ def _reply(call: Call, outcomes: list[Outcome], study_uid: str | None) -> Reply:
     noticed = _NOTICED[call.behaviours.multiple_value_notice]
     warning = warning_header(outcomes, call.service_root, noticed)
     headers = () if warning is None else (("Warning", warning),)
-    return Reply(status, dumps(report), call.choice.media_type, headers)
+    return Reply(status, dumps(report), call.choice.media_type, headers, about)
 
 
 def _entries(call: Call) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -107,12 +109,3 @@ def _check_part(headers: Headers, default: str | None) -> None:
         raise UnsupportedMediaType("A part has no Content-Type.")
     if parse_content_type(named).media_type != _DICOM:
         raise UnsupportedMediaType(f"A part is not {_DICOM}.")
-
-
-def _rules(behaviours: Behaviours) -> ValidationRules:
-    return ValidationRules(
-        patient_id=behaviours.patient_id,
-        invalid_searchable_value=behaviours.invalid_searchable_value,
-        invalid_other_value=behaviours.invalid_other_value,
-        nul_padding=behaviours.nul_padding,
-    )

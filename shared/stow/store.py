@@ -102,6 +102,11 @@ class StoreRequest:
         self._known = stores.tags.known
         self._tags = self._task(stores.tags.current())
 
+    @property
+    def judged(self) -> Sequence[Outcome]:
+        """What was said of the entries that were taken, before they are made visible."""
+        return tuple(self._outcomes)
+
     async def take(self, chunks: AsyncIterator[bytes]) -> None:
         """Read one entry to its end and upload it. What is wrong with it becomes its outcome, not an exception."""
         upload = self._uploads.begin()
