@@ -29,6 +29,12 @@ class Headers:
         values = [value for key, value in self._lines if key == wanted]
         return ", ".join(values) if values else None
 
+    def starting(self, prefix: str) -> dict[str, str]:
+        """Everything whose name starts so, by lower-case name; repeated lines are joined as a list."""
+        wanted = prefix.lower()
+        names = dict.fromkeys(key for key, _ in self._lines if key.startswith(wanted))
+        return {name: self.joined(name) or "" for name in names}
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -64,9 +70,12 @@ class Reply:
         body: all bytes, or an iterator that is streamed in chunks and closed when the client goes away.
         media_type: value of Content-Type, complete with parameters; None sends none.
         headers: further header lines, repeats allowed.
+        about: what it has to do with beyond its path, for the audit: UIDs of studies, of their series and instances
+            with slashes between them, or of workitems.
     """
 
     status: int
     body: bytes | AsyncIterator[bytes] = b""
     media_type: str | None = None
     headers: tuple[tuple[str, str], ...] = field(default=())
+    about: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ def reference(call: Call, operation_id: str) -> dict[str, str]:
     return {"id": operation_id, "href": operation_url(call, operation_id)}
 
 
-def accepted(call: Call, operation_id: str) -> Reply:
-    """202: the operation has begun."""
+def accepted(call: Call, operation_id: str, about: tuple[str, ...] = ()) -> Reply:
+    """202: the operation has begun. For `about` see `Reply`."""
     where = reference(call, operation_id)
-    return Reply(202, orjson.dumps(where), JSON, (("Location", where["href"]),))
+    return Reply(202, orjson.dumps(where), JSON, (("Location", where["href"]),), about)

@@ -1,0 +1,1 @@
+"""The worklist (UPS-RS). `handlers.py` is the door."""
