@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shared.errors import InvalidRequest, StoreUnavailable
+from shared.errors import InvalidRequest, PartitionsLeft, StoreUnavailable
 from shared.storage.errors import OutcomeUnknown, TransactionFailed
 from shared.storage.keys import SCHEMA
 from shared.storage.tables import Tables, Write
@@ -24,12 +25,34 @@ class DataPartition:
     name: str
 
 
-class Partitions:
-    """Names and numbers of the data partitions; the default one is number 0 and needs no row."""
+@dataclass(frozen=True, slots=True)
+class ListedPartition:
+    """A data partition as a list shows it.
 
-    def __init__(self, tables: Tables) -> None:
+    Attributes:
+        partition: its number and name.
+        created: when it came to be; for the default one, when a list was first asked for.
+    """
+
+    partition: DataPartition
+    created: datetime
+
+
+class Partitions:
+    """Names and numbers of the data partitions; the default one is number 0 and needs no row.
+
+    Args:
+        tables: where they are.
+        in_use: whether data live in named partitions. They may be left out of use only while there is none but the
+            default one: what is in others would be there and yet in no answer.
+    """
+
+    def __init__(self, tables: Tables, *, in_use: bool) -> None:
         self._tables = tables
+        self.in_use = in_use
         self._numbers = {DEFAULT_NAME: 0}
+        self._checked = in_use
+        self._check = asyncio.Lock()
 
     async def all(self) -> dict[str, int]:
         """Numbers of all partitions by their names, the default one first."""
@@ -37,6 +60,50 @@ class Partitions:
         async for page in self._tables.pages(TABLE, f"PartitionKey eq '{_PARTITION}'", ("name", "number")):
             found |= {row["name"]: int(row["number"]) for row in page if "name" in row}
         return found
+
+    async def listed(self) -> list[ListedPartition]:
+        """All partitions by number, the default one first."""
+        listed = await self._listed()
+        if all(one.partition.number > 0 for one in listed):
+            await self._note_default()
+            listed = await self._listed()
+        return sorted(listed, key=lambda one: one.partition.number)
+
+    async def _listed(self) -> list[ListedPartition]:
+        listed = []
+        async for page in self._tables.pages(TABLE, f"PartitionKey eq '{_PARTITION}'", ("name", "number", "created")):
+            listed += [
+                ListedPartition(DataPartition(int(row["number"]), row["name"]), datetime.fromisoformat(row["created"]))
+                for row in page
+                if "name" in row
+            ]
+        return listed
+
+    async def _note_default(self) -> None:
+        """The default partition was there before anybody asked when; from its first list on, the answer is the same."""
+        row = {"number": 0, "name": DEFAULT_NAME, "created": datetime.now(UTC).isoformat(), "schema": SCHEMA}
+        try:
+            await self._tables.transact(TABLE, _PARTITION, [Write("insert", _name_row(DEFAULT_NAME), row)])
+        except (TransactionFailed, OutcomeUnknown) as error:
+            if isinstance(error, TransactionFailed) and error.code != "EntityAlreadyExists":
+                raise
+
+    async def check_use(self) -> None:
+        """Return when data may be read and written without naming a partition, or partitions are in use.
+
+        A worker looks once: partitions are only made by apps that use them, and apps of one store are set alike.
+
+        Raises:
+            PartitionsLeft: data are in partitions that this app would not show.
+        """
+        if not self._checked:
+            async with self._check:
+                await self._look_once()
+
+    async def _look_once(self) -> None:
+        if not self._checked and len(await self.all()) > 1:
+            raise PartitionsLeft
+        self._checked = True
 
     async def number(self, name: str) -> int:
         """Number of a partition that exists.

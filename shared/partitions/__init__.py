@@ -1,0 +1,1 @@
+"""The data partitions there are. `handlers.py` is the door."""
