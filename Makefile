@@ -14,11 +14,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help preflight setup run test test-hosts test-rooms test-split test-all lint format types imports contract contract-accept \
-	new-version deprecate retire versions check lock gallery
+	new-version deprecate retire versions check lock gallery package run-package
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
-	@echo "  make run takes PORT (default 7071) and DATA (default .azurite); every target takes PYTHON."
+	@echo "  make run takes PORT (default 7071), DATA (default .azurite) and AUTH; every target takes PYTHON."
 
 preflight:
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || { echo "make: Python 3.11 to 3.14 is needed, and there is no $(PYTHON) on the PATH." >&2; exit 1; }
@@ -38,8 +38,8 @@ node_modules/installed.stamp: package-lock.json package.json | preflight
 
 setup: .venv/installed.stamp node_modules/installed.stamp ## install everything that is pinned into .venv and node_modules
 
-run: setup ## start storage and service, print the base URL
-	@exec $(VENV_PYTHON) -m shared.dev.run --port "$(PORT)" --data "$(DATA)"
+run: setup ## start storage and service, print the base URL (AUTH=local: with tokens, one for each role)
+	@exec $(VENV_PYTHON) -m shared.dev.run --port "$(PORT)" --data "$(DATA)" $(if $(AUTH),--auth="$$AUTH")
 
 test: setup ## run the tests
 	@$(VENV_PYTHON) -m pytest -m "not slow"
@@ -101,6 +101,13 @@ check: setup ## lint, types, imports, contract, tests: all of continuous integra
 
 lock: setup ## pin the dependencies of pyproject.toml anew (UPGRADE=1 takes newer versions)
 	@$(VENV_PYTHON) -m shared.dev.lock $(if $(UPGRADE),--upgrade)
+
+package: setup ## build dist/…zip, that is deployed, and list its size (PACKAGE_PYTHON=3.12: for that one; OFFLINE=1)
+	@$(VENV_PYTHON) -m shared.dev.package $(if $(PACKAGE_PYTHON),--python-version="$$PACKAGE_PYTHON") $(if $(OFFLINE),--offline)
+
+run-package: setup ## as run, but of a package built for this Python and unpacked: what it lacks is missing here too
+	@$(VENV_PYTHON) -m shared.dev.package --python-version here --output build --unpack build/package
+	@exec $(VENV_PYTHON) -m shared.dev.run --package build/package --port "$(PORT)" --data "$(DATA)" $(if $(AUTH),--auth="$$AUTH")
 
 gallery: setup ## write build/gallery/index.html: a rendered frame of every transfer syntax, to look at
 	@$(VENV_PYTHON) -m shared.dev.gallery

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import azure.functions as func
 
-from shared.api import manifest, routes, triggers
+from shared.api import imports, manifest, routes, triggers
 from shared.api.pipeline import Door
 from shared.settings import Settings
 from shared.storage.stores import open_stores
@@ -16,3 +16,4 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 _stores = open_stores(_settings)
 triggers.register(app, routes.bind(_manifests, _settings), Door(_stores, _settings))
 triggers.register_background(app, _settings, _stores)
+triggers.register_import(app, _settings, _stores, imports.conduct_of(_manifests, _settings))

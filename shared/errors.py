@@ -35,8 +35,46 @@ class ClientGone(DicomWebError):
     """The client closed the connection before its request was complete."""
 
 
+class NotAuthenticated(DicomWebError):
+    """The caller has not shown who they are: no token, or none that can be believed.
+
+    Args:
+        challenge: what the caller is told to do (RFC 6750 §3); no part of the token is in it.
+    """
+
+    def __init__(self, challenge: str) -> None:
+        super().__init__("A valid token is needed.")
+        self.challenge = challenge
+
+
+class NotAllowed(DicomWebError):
+    """The caller is known, and none of their roles allows this."""
+
+    def __init__(self) -> None:
+        super().__init__("The roles of this token do not allow this operation.")
+
+
+class KeysUnavailable(DicomWebError):
+    """Nobody can be told from anybody: the keys of the identity provider cannot be had.
+
+    Args:
+        retry_after_seconds: how long a client should wait before it tries again.
+    """
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__("Tokens cannot be checked at the moment. Please try again.")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class NotFound(DicomWebError):
     """Nothing is stored under that name."""
+
+
+class ReplacedMeanwhile(NotFound):
+    """What was found was replaced or deleted before it could be read; whoever looks again sees what is there now."""
+
+    def __init__(self) -> None:
+        super().__init__("The instance was replaced or deleted a moment ago.")
 
 
 class Conflict(DicomWebError):
@@ -99,6 +137,18 @@ class UnknownSchema(StoreUnavailable):
     _TEXT = (
         "Something that this answer needs was stored by another release of the service, in a form that this one cannot "
         "read. Please try again."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(retry_after_seconds=60)
+
+
+class PartitionsLeft(StoreUnavailable):
+    """Data are in partitions, and the app is set to know of none (contract C13)."""
+
+    _TEXT = (
+        "This service holds data in partitions and is set not to use them, so it would not show all that is stored. "
+        "Its operator has to set DICOM_DATA_PARTITIONS to on."
     )
 
     def __init__(self) -> None:

@@ -13,10 +13,15 @@ from tests.support.served import Service, started
 from tests.support.storage import handed_out
 from tests.support.whole import expect_whole
 
-WRITING_ROOMS = frozenset({"stow", "wado", "qido", "edits"})
+WRITING_ROOMS = frozenset({"stow", "wado", "qido", "edits", "worklist"})
 """Suites that write by calling rooms. Hosts are checked when they end, and tests of storage check what they break."""
 
-HARMFUL = frozenset({"test_an_instance_whose_bytes_are_gone_is_not_found"})
+HARMFUL = frozenset(
+    {
+        "test_an_instance_whose_bytes_are_gone_is_not_found",
+        "test_a_page_that_lacks_what_cannot_be_read_says_so",
+    }
+)
 """Tests of those suites that take bytes away behind the service's back, to see what it says then."""
 
 

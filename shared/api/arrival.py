@@ -19,6 +19,11 @@ UNWANTED_SECONDS = 120.0
 _HOST = re.compile(r"(?:[A-Za-z0-9._~-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
+def is_host(text: str) -> bool:
+    """Whether a text is the name or address of a host, with or without a port, and nothing else."""
+    return _HOST.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One request, raw.
@@ -30,6 +35,8 @@ class Arrival:
         query: raw query string without the question mark.
         headers: the request's headers.
         body: the body as it arrives; iterating raises `ClientGone` when the client goes away.
+        outer_host: the host that the client used, where a proxy that is trusted said it.
+        outer_prefix: path that a proxy which is trusted shows in place of version and data partition.
     """
 
     method: str
@@ -38,6 +45,8 @@ class Arrival:
     query: str
     headers: Headers
     body: AsyncIterator[bytes]
+    outer_host: str | None = None
+    outer_prefix: str | None = None
 
     @property
     def host(self) -> str:
@@ -46,10 +55,29 @@ class Arrival:
         Raises:
             InvalidParameter: the header is missing or is no host.
         """
-        text = self.headers.get("Host") or ""
-        if _HOST.fullmatch(text) is None:
+        text = self.outer_host or self.headers.get("Host") or ""
+        if not is_host(text):
             raise InvalidParameter("Host", "must be the name or address of a host, with its port where it has one")
         return text
+
+    @property
+    def service_root(self) -> str:
+        """What URLs in answers begin with (contract C1.11).
+
+        The version is as the caller spelled it, and the data partition is there when the path has one; a proxy that is
+        trusted may show another path in place of both.
+
+        Raises:
+            InvalidParameter: the Host header is no host.
+        """
+        root = f"{self.scheme}://{self.host}"
+        if "version" not in self.path_values:
+            return root
+        if self.outer_prefix is not None:
+            return f"{root}{self.outer_prefix}"
+        root = f"{root}/{self.path_values['version']}"
+        partition = self.path_values.get("partitionName")
+        return root if partition is None else f"{root}/partitions/{partition}"
 
     @property
     def declared_bytes(self) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from shared.api.access.actions import Rule
 from shared.api.fallback import Fallback
 from shared.api.farewell import Farewell
 from shared.api.lineup import HeaderLines
@@ -24,6 +25,7 @@ class Service:
 
     Attributes:
         handler: the room's function.
+        rule: who may call it, and how that is recorded.
         parameters: everything the operation takes, path included.
         media_types: those its body may have; empty when it reads no body.
         offers: representations; empty when nothing is negotiated.
@@ -33,6 +35,7 @@ class Service:
     """
 
     handler: Handler
+    rule: Rule
     parameters: tuple[Parameter, ...]
     media_types: tuple[str, ...]
     offers: tuple[Offer, ...]

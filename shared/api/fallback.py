@@ -22,10 +22,13 @@ class Fallback:
     Attributes:
         lineup: all versions of the manifests.
         version: the version the catch-all stands below, served or retired; None for every text that reads as a version.
+        absent: whether it stands at the path of an operation that only other versions have, and that a wider row of
+            this one would take for its own: 404 without a body (contract D2).
     """
 
     lineup: Lineup
     version: ApiVersion | Retirement | None
+    absent: bool = False
 
     def reply(self, arrival: Arrival) -> tuple[Reply, HeaderLines]:
         """The answer, and the version headers that belong to it."""
@@ -35,6 +38,8 @@ class Fallback:
         headers = self.lineup.headers_at(alike or found)
         if isinstance(self.version, Retirement):
             return _gone(self.version), headers
+        if self.absent:
+            return Reply(404), headers
         if self.version is not None:
             return self._below(self.version, arrival, found, alike), headers
         known = self.lineup.spelled(arrival.path_values.get("version", ""))

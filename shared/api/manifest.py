@@ -195,7 +195,7 @@ def _row(entry: Entry, known: Shapes) -> Row:
         operation=parts["operation"].word(_OPERATION),
         method=parts["method"].word("|".join(METHODS)),
         path=_path(parts["path"], known),
-        handler=parts["handler"].word(_HANDLER),
+        handler=_handler(parts["handler"], known),
         tag=parts["tag"].word(),
         summary=parts["summary"].text(),
         partitioned=parts["partitioned"].flag(),
@@ -207,6 +207,14 @@ def _row(entry: Entry, known: Shapes) -> Row:
     )
     _check_inputs(row, parts, known)
     return row
+
+
+def _handler(entry: Entry, known: Shapes) -> str:
+    """A handler that `access` knows: nothing is served of which nobody has decided who may call it."""
+    name = entry.word(_HANDLER)
+    if name and name not in known.access:
+        entry.fault(f"shapes.yaml does not say who may call {name}; give it a line below 'access'")
+    return name
 
 
 def _path(entry: Entry, known: Shapes) -> str:

@@ -31,8 +31,6 @@ _BEARER: dict[str, str] = {
     "bearerFormat": "JWT",
     "description": "A token of the service's identity provider (OAuth 2.0), needed when access control is on.",
 }
-# Documents can be read without a token (contract C16).
-_OPEN_ROOM = "api."
 # Integers and floats of the YAML 1.2 core schema, signs and all.
 _LIKE_A_NUMBER = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?|0o[0-7]+|0x[0-9a-fA-F]+", re.ASCII)
 
@@ -133,7 +131,7 @@ class _Writer:
         if in_partition:
             operation["operationId"] = f"{row.operation}InPartition"
             operation["summary"] = f"{row.summary}, in a data partition"
-        if row.handler.startswith(_OPEN_ROOM):
+        if self._is_open(row):
             operation["security"] = []
         if self.version.deprecation is not None:
             operation["deprecated"] = True
@@ -143,6 +141,10 @@ class _Writer:
     def unversioned_operation(self, row: Row) -> Node:
         """A row outside any version. It is nobody's secret, and does not end with this version."""
         return {**self._written(row, row.placeholders, versioned=False), "security": []}
+
+    def _is_open(self, row: Row) -> bool:
+        """Whether it needs no token."""
+        return self.shapes.access[row.handler].action is None
 
     def _written(self, row: Row, path_names: Sequence[str], *, versioned: bool = True) -> Node:
         operation: Node = {"operationId": row.operation, "summary": row.summary, "tags": [row.tag]}
@@ -162,7 +164,7 @@ class _Writer:
         """What the row returns and refuses, and the problems that are met at any operation."""
         refused = set(row.refuses)
         for status, problem in self.shapes.problems.items():
-            guarded = problem.guarded and not row.handler.startswith(_OPEN_ROOM)
+            guarded = problem.guarded and not self._is_open(row)
             if problem.everywhere or (versioned and (problem.unserved or guarded)):
                 refused.add(status)
         responses = {str(status): _reference("responses", f"Problem{status}") for status in refused}

@@ -7,17 +7,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from shared.api import params, problems, streams, traces
+from shared.api import audit, browser, forwarded, params, problems, streams, traces
+from shared.api.access.gate import Gate
 from shared.api.arrival import Arrival, CountedBody
 from shared.api.endpoints import Endpoint, Service
 from shared.api.fallback import Fallback
-from shared.api.lineup import HeaderLines
 from shared.api.patterns import VersionSlot
 from shared.errors import (
     DicomWebError,
     InvalidRequest,
     NotFound,
     PayloadTooLarge,
+    ReplacedMeanwhile,
     StoreUnavailable,
     UnsupportedMediaType,
 )
@@ -28,13 +29,6 @@ from shared.wire import media
 from shared.wire.call import Call, Reply
 
 LOG = logging.getLogger(__name__)
-
-# Contract C1.2.
-BASE_HEADERS: HeaderLines = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("X-Frame-Options", "SAMEORIGIN"),
-    ("Content-Security-Policy", "frame-src 'self';"),
-)
 
 
 def log_undeclared(operation: str, status: int) -> None:
@@ -50,11 +44,17 @@ class Door:
         stores: handed to handlers.
         settings: of the app.
         undeclared: called with operation and status when a row answers a status it does not name.
+        gate: who gets in; what the settings say of it when none is given.
     """
 
     stores: Stores
     settings: Settings
     undeclared: Callable[[str, int], None] = log_undeclared
+    gate: Gate = None  # type: ignore[assignment] # set below: no reader ever sees None
+
+    def __post_init__(self) -> None:
+        if self.gate is None:
+            object.__setattr__(self, "gate", Gate.of(self.settings))
 
 
 async def answer(endpoint: Endpoint, arrival: Arrival, door: Door) -> Reply:
@@ -65,50 +65,77 @@ async def answer(endpoint: Endpoint, arrival: Arrival, door: Door) -> Reply:
     started = time.perf_counter()
     body = CountedBody(arrival.body, door.settings.max_request_bytes)
     headers = endpoint.headers
+    visit = audit.Visit()
     try:
+        if door.settings.trust_forwarded:
+            arrival = forwarded.seen(arrival)
         _check_query(arrival)
         _check_version(endpoint, arrival)
         if isinstance(endpoint.work, Fallback):
             reply, headers = endpoint.work.reply(arrival)
         else:
-            reply = await _served(endpoint, endpoint.work, arrival, body, door)
+            reply = await _served(endpoint, endpoint.work, _Asked(arrival, body, visit), door)
     except DicomWebError as error:
         _note(error)
         reply = problems.reply(error)
     except Exception as error:  # noqa: BLE001  the last catch of the service: whatever it is, the client gets an answer
         _note(error)
         reply = problems.reply(error)
-    if isinstance(endpoint.work, Service) and reply.status not in endpoint.work.statuses:
-        door.undeclared(endpoint.operation, reply.status)
+    if isinstance(endpoint.work, Service):
+        audit.write(endpoint, endpoint.work, visit, reply)
+        if reply.status not in endpoint.work.statuses:
+            door.undeclared(endpoint.operation, reply.status)
     if arrival.has_body:
         await body.read_on()
     farewell = endpoint.farewell.headers(arrival) if endpoint.farewell else ()
-    reply = replace(reply, headers=BASE_HEADERS + headers + farewell + reply.headers)
+    always = browser.headers(arrival, door.settings.cors_origins)
+    reply = replace(reply, headers=always + headers + farewell + reply.headers)
     return _logged(reply, endpoint, started)
 
 
-async def _served(endpoint: Endpoint, service: Service, arrival: Arrival, body: CountedBody, door: Door) -> Reply:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    arrival: Arrival
+    body: CountedBody
+    visit: audit.Visit
+
+
+async def _served(endpoint: Endpoint, service: Service, asked: _Asked, door: Door) -> Reply:
+    arrival, visit = asked.arrival, asked.visit
     _check_media_type(service, arrival)
-    partition = _partition(service, arrival, door.settings)
+    if service.rule.action is not None:
+        visit.caller = await door.gate.identify(arrival.headers)
+        visit.custom = audit.custom_headers(arrival.headers)
+    partition = visit.partition = _partition(service, arrival, door.settings)
     choice = None
     if service.offers:
-        asked = params.media_types(arrival.query)
-        choice = media.choose(service.offers, arrival.headers.joined("Accept"), asked)
+        named = params.media_types(arrival.query)
+        choice = media.choose(service.offers, arrival.headers.joined("Accept"), named)
     values = params.read(service.parameters, arrival.path_values, arrival.query, arrival.headers)
-    root = _service_root(arrival)
+    visit.resources = audit.resources(service, values)
+    root = arrival.service_root
     if service.media_types and (arrival.declared_bytes or 0) > door.settings.max_request_bytes:
         raise PayloadTooLarge(door.settings.max_request_bytes)
+    if service.rule.action is not None:
+        # Here, as in the original: what is wrong with the request is told before, the body is read afterwards (C1.1).
+        door.gate.admit(visit.caller, service.rule.action)
     call = Call(
         operation=endpoint.operation,
         parameters=values,
         headers=arrival.headers,
-        body=body,
+        body=asked.body,
         service_root=root,
         partition=partition,
         behaviours=service.behaviours,
         choice=choice,
     )
-    return await streams.begun(await service.handler(call, door.stores))
+    try:
+        return await streams.begun(await service.handler(call, door.stores))
+    except ReplacedMeanwhile:
+        if service.media_types:
+            raise
+        # Nothing was sent, and no body was read: the handler finds what has come in its place.
+        return await streams.begun(await service.handler(call, door.stores))
 
 
 def _check_query(arrival: Arrival) -> None:
@@ -145,16 +172,6 @@ def _partition(service: Service, arrival: Arrival, settings: Settings) -> str:
     if name is None:
         raise InvalidRequest("Data partitions are in use here; the path must name one: partitions/{partitionName}/…")
     return str(params.value_of(service.partition, name))
-
-
-def _service_root(arrival: Arrival) -> str:
-    """Contract C1.11: the version as the caller spelled it, and the partition when the path has one."""
-    root = f"{arrival.scheme}://{arrival.host}"
-    if "version" in arrival.path_values:
-        root = f"{root}/{arrival.path_values['version']}"
-    if "partitionName" in arrival.path_values:
-        root = f"{root}/partitions/{arrival.path_values['partitionName']}"
-    return root
 
 
 def _logged(reply: Reply, endpoint: Endpoint, started: float) -> Reply:

@@ -7,7 +7,10 @@ from shared.errors import (
     Conflict,
     DicomWebError,
     InvalidRequest,
+    KeysUnavailable,
     NotAcceptable,
+    NotAllowed,
+    NotAuthenticated,
     NotFound,
     OperationRunning,
     PayloadTooLarge,
@@ -23,6 +26,8 @@ INTERNAL = "The service could not complete this request because of a fault of it
 _STATUSES: dict[type[DicomWebError], int] = {
     InvalidRequest: 400,
     ClientGone: 400,
+    NotAuthenticated: 401,
+    NotAllowed: 403,
     NotFound: 404,
     NotAcceptable: 406,
     Conflict: 409,
@@ -30,6 +35,7 @@ _STATUSES: dict[type[DicomWebError], int] = {
     Superseded: 409,
     PayloadTooLarge: 413,
     UnsupportedMediaType: 415,
+    KeysUnavailable: 503,
     StoreUnavailable: 503,
 }
 
@@ -47,8 +53,11 @@ def reply(error: BaseException) -> Reply:
     status = status_of(type(error))
     if status == 500:
         return text(500, INTERNAL)
-    headers = (("Retry-After", str(error.retry_after_seconds)),) if isinstance(error, StoreUnavailable) else ()
-    return text(status, str(error), headers)
+    if isinstance(error, NotAuthenticated):
+        return Reply(status, headers=(("WWW-Authenticate", error.challenge),))
+    if isinstance(error, StoreUnavailable | KeysUnavailable):
+        return text(status, str(error), (("Retry-After", str(error.retry_after_seconds)),))
+    return text(status, str(error))
 
 
 def text(status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> Reply:

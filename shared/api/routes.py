@@ -123,6 +123,7 @@ class _Binder:
                     work=service,
                     farewell=parting,
                 )
+        yield from self._absent(version)
         # Last of all functions but one; not zz_ and zzz_, because an underscore sorts after letters.
         yield Endpoint(
             name=f"zy_{version.label.slug}_fallback",
@@ -134,6 +135,26 @@ class _Binder:
             work=Fallback(self.lineup, version),
             farewell=parting,
         )
+
+    def _absent(self, version: ApiVersion) -> Iterator[Endpoint]:
+        """Operations of other versions whose paths a row of this one would take, reading a word as a UID."""
+        slot, own = VersionSlot(version.label), {row.operation for row in version.rows}
+        others = {
+            row.operation: row for other in self.lineup.versions for row in other.rows if row.operation not in own
+        }
+        for row in others.values():
+            wider = [one for one in version.rows if one.method == row.method and _takes_paths_of(one, row)]
+            for suffix, path in _variants(row) if wider else ():
+                yield Endpoint(
+                    name=f"{version.label.slug}_{row.operation}{suffix}",
+                    pattern=Pattern.of(path, slot),
+                    methods=(row.method,),
+                    operation=row.operation,
+                    version=version.label.text,
+                    headers=self.lineup.headers_at(()),
+                    work=Fallback(self.lineup, version, absent=True),
+                    farewell=farewell.of_deprecated(version, self.manifests.versions),
+                )
 
     def unversioned_endpoints(self, served: tuple[ApiVersion, ...]) -> Iterator[Endpoint]:
         """Triggers without a version segment: the service's own rows, and those of the version that is bound so."""
@@ -196,15 +217,24 @@ class _Binder:
             return None
         in_path = tuple(shapes.path_parameters[name] for name in row.placeholders)
         everywhere = tuple(status for status, problem in shapes.problems.items() if problem.everywhere)
+        rule = shapes.access[row.handler]
+        guards = (status for status, problem in shapes.problems.items() if problem.guarded and rule.action is not None)
         return Service(
             handler=handler,
+            rule=rule,
             parameters=in_path + tuple(parameter for name in row.takes for parameter in shapes.takes[name]),
             media_types=shapes.bodies[row.body].media_types if row.body else (),
             offers=shapes.offers[row.offers] if row.offers else (),
             partition=shapes.path_parameters[PARTITION_NAME] if row.partitioned else None,
-            statuses=frozenset((*dict(row.returns), *row.refuses, *everywhere, *_ALWAYS)),
+            statuses=frozenset((*dict(row.returns), *row.refuses, *everywhere, *guards, *_ALWAYS)),
             behaviours=behaviours,
         )
+
+
+def _takes_paths_of(wide: Row, narrow: Row) -> bool:
+    """Whether a row has every path of another one, and that one not every path of it."""
+    one, other = Pattern.of(wide.path), Pattern.of(narrow.path)
+    return one.covers(other) and not other.covers(one)
 
 
 def _variants(row: Row) -> Iterator[tuple[str, str]]:

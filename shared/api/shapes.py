@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from shared.api import inputs
+from shared.api.access import actions
+from shared.api.access.actions import Rule
 from shared.api.decode import Entry
 from shared.api.params import Parameter
 from shared.wire.media import Offer
@@ -90,7 +92,10 @@ class HeaderShape:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """Everything rows may point to, by name; `tags` and `descriptions`, by handler, are texts for documents."""
+    """Everything rows may point to, by name.
+
+    `tags` and `descriptions`, the latter by handler, are texts for documents; `access`, by handler, says who may call.
+    """
 
     path_parameters: Mapping[str, Parameter]
     takes: Mapping[str, tuple[Parameter, ...]]
@@ -102,6 +107,7 @@ class Shapes:
     schemas: Mapping[str, object]
     tags: Mapping[str, str]
     descriptions: Mapping[str, str]
+    access: Mapping[str, Rule]
 
     def of_deprecated(self) -> Shapes:
         """The shapes with headers as a deprecated version has them."""
@@ -119,7 +125,7 @@ class Shapes:
 def decode(root: Entry) -> Shapes:
     """The shapes of one file; faults go where the entry keeps them."""
     parts = root.fields(
-        ("path_parameters", "takes", "bodies", "offers", "replies", "problems", "headers", "schemas"),
+        ("access", "path_parameters", "takes", "bodies", "offers", "replies", "problems", "headers", "schemas"),
         ("tags", "descriptions"),
     )
     headers = {name: _header(entry) for name, entry in parts["headers"].members(_HEADER).items()}
@@ -144,6 +150,7 @@ def decode(root: Entry) -> Shapes:
         schemas=schemas,
         tags={name: entry.text() for name, entry in parts["tags"].members().items()},
         descriptions={name: entry.text() for name, entry in parts["descriptions"].members(_HANDLER).items()},
+        access={name: actions.rule(name, entry) for name, entry in parts["access"].members(_HANDLER).items()},
     )
 
 

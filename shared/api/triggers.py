@@ -24,6 +24,7 @@ from shared.errors import ClientGone, StoreUnavailable
 from shared.settings import Settings
 from shared.storage.operationstore import POISON_QUEUE, QUEUE
 from shared.storage.stores import Stores
+from shared.stow import importing
 from shared.wire.call import Headers, Reply
 
 LOG = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ LOG = logging.getLogger(__name__)
 # Every five minutes; a writer counts as dead after ten (storage/sweep.py).
 SWEEP_SCHEDULE = "0 */5 * * * *"
 WAKE_SCHEDULE = "0 * * * * *"
+POLL_SCHEDULE = "30 * * * * *"
 
 # A connection string, or the begin of the names of settings that describe an identity: the service reads the same.
 CONNECTION = "DICOM_STORAGE"
@@ -61,6 +63,34 @@ def register_background(
         return
     _register_sweep(app, stores)
     _register_jobs(app, stores, steps)
+
+
+def register_import(
+    app: func.FunctionApp, settings: Settings, stores: Stores, conduct: importing.ImportConduct
+) -> None:
+    """Make the queue and timer triggers that store dropped files, if this app does such work."""
+    if not settings.background or not settings.imports.on:
+        return
+    queue = settings.imports.container
+
+    async def run(message: func.QueueMessage) -> None:
+        await importing.run(message.get_body().decode(), stores, conduct)
+
+    async def poison(message: func.QueueMessage) -> None:
+        importing.poison(message.get_body().decode(), stores)
+
+    async def poll(timer: func.TimerRequest) -> None:
+        try:
+            await importing.poll(stores)
+        except StoreUnavailable:
+            LOG.warning("no look at dropped files: storage is not available")
+
+    queued = app.queue_trigger(arg_name="message", queue_name=queue, connection=CONNECTION)
+    app.function_name("background_import")(queued(run))
+    given_up = app.queue_trigger(arg_name="message", queue_name=f"{queue}-poison", connection=CONNECTION)
+    app.function_name("background_import_poison")(given_up(poison))
+    timed = app.timer_trigger(schedule=POLL_SCHEDULE, arg_name="timer", run_on_startup=False)
+    app.function_name("background_import_poll")(timed(poll))
 
 
 def _register_sweep(app: func.FunctionApp, stores: Stores) -> None:

@@ -10,7 +10,10 @@ from importlib import import_module
 from shared.dev.azurite import AzuriteError
 from shared.dev.bench_report import BenchError, Progress
 
-_BENCHES = ("storage", "memory", "json", "multipart", "store", "search", "reindex", "codecs", "frames", "update")
+_BENCHES = (
+    *("storage", "memory", "json", "multipart", "store", "search", "reindex", "codecs", "frames", "update"),
+    "worklist",
+)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,30 +11,12 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 from shared.storage.client import aiohttp_transport
 
 
-class CountingTransport(AsyncHttpTransport[Any, Any]):
-    """Counts calls, and bytes of bodies; headers are left out.
-
-    Attributes:
-        calls: sent so far.
-        sent_bytes: of bodies to storage.
-        received_bytes: of bodies from storage, whether they were read to their end or not.
-    """
+class PassingTransport(AsyncHttpTransport[Any, Any]):
+    """The real connection to storage, for those that look at what goes through it."""
 
     def __init__(self) -> None:
-        self.calls = 0
-        self.sent_bytes = 0
-        self.received_bytes = 0
         self._session: aiohttp.ClientSession | None = None
         self._inner: AsyncHttpTransport[Any, Any] | None = None
-
-    @property
-    def moved_bytes(self) -> int:
-        """Both ways together."""
-        return self.sent_bytes + self.received_bytes
-
-    def forget(self) -> None:
-        """Start counting anew."""
-        self.calls = self.sent_bytes = self.received_bytes = 0
 
     async def open(self) -> None:
         """Make the connection pool, in the loop that uses it."""
@@ -51,13 +33,43 @@ class CountingTransport(AsyncHttpTransport[Any, Any]):
         """Close the connection pool."""
         await self.close()
 
-    async def send(self, request: HttpRequest, **options: Any) -> AsyncHttpResponse:
-        """Pass a request on."""
+    async def passed_on(self, request: HttpRequest, **options: Any) -> AsyncHttpResponse:
+        """The answer of storage."""
         await self.open()
         assert self._inner is not None, "open makes it"
+        response: AsyncHttpResponse = await self._inner.send(request, **options)
+        return response
+
+
+class CountingTransport(PassingTransport):
+    """Counts calls, and bytes of bodies; headers are left out.
+
+    Attributes:
+        calls: sent so far.
+        sent_bytes: of bodies to storage.
+        received_bytes: of bodies from storage, whether they were read to their end or not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.sent_bytes = 0
+        self.received_bytes = 0
+
+    @property
+    def moved_bytes(self) -> int:
+        """Both ways together."""
+        return self.sent_bytes + self.received_bytes
+
+    def forget(self) -> None:
+        """Start counting anew."""
+        self.calls = self.sent_bytes = self.received_bytes = 0
+
+    async def send(self, request: HttpRequest, **options: Any) -> AsyncHttpResponse:
+        """Pass a request on."""
         self.calls += 1
         self.sent_bytes += int(request.headers.get("Content-Length") or 0) or len(bytes(request.content or b""))
-        response: AsyncHttpResponse = await self._inner.send(request, **options)
+        response = await self.passed_on(request, **options)
         known = response.headers.get("Content-Length")
         # What has no length is an answer of tables, which has been read.
         self.received_bytes += int(known) if known is not None else len(response.content)

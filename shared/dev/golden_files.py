@@ -104,6 +104,13 @@ def _full(study: int, instance: int, **extra: Any) -> Dataset:
     return dataset
 
 
+def _tagged(study: int, number: int, **extra: Any) -> Dataset:
+    dataset = _numbered(study, **{"EthnicGroup": f"Group {number}", "SeriesNumber": str(number), **extra})
+    dataset.add_new(0x00111002, "LO", f"Private {number}")
+    dataset.add_new(0x00110010, "LO", "GOLDEN TAGS")
+    return dataset
+
+
 def _coded(value: str, scheme: str, meaning: str) -> Dataset:
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
@@ -188,6 +195,14 @@ _BUILDERS: Mapping[str, Callable[[], bytes]] = {
     "deleted 1": lambda: _written(_numbered(61)),
     "deleted 2": lambda: _written(_numbered(61, 1, 2)),
     "deleted 3": lambda: _written(_numbered(61, 2, 1)),
+    # What is indexed by tags that come, updated and exported.
+    "tagged 1": lambda: _written(_tagged(71, 1)),
+    "tagged 2": lambda: _written(_tagged(72, 2)),
+    "tagged wrong": lambda: _written(_tagged(73, 3, EthnicGroup="Longer than sixteen characters")),
+    "updated 1": lambda: _written(_numbered(81)),
+    "updated 2": lambda: _written(_numbered(81, 1, 2)),
+    "exported 1": lambda: _written(_numbered(91)),
+    "exported 2": lambda: _written(_numbered(91, 2, 1)),
 }
 
 NAMES = frozenset(_BUILDERS)

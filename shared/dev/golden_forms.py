@@ -19,8 +19,13 @@ from pydicom.uid import JPEG2000TransferSyntaxes
 
 from shared.dev.contract_remarks import GateError
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,7})?(?=(Z|[+-]\d\d:\d\d)(?!\d))")
-_PLACEHOLDER = re.compile(r"<(?:time|etag)-\d+>")
+# The second form is DICOM's (VR DT).
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,7})?(?=(?:Z|[+-]\d\d:\d\d)(?!\d)|$)"
+    r"|(?<!\d)\d{14}\.\d{6}(?=[+-]\d{4}(?!\d))"
+)
+_OPERATION = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{32}(?![0-9A-Za-z])")
+_PLACEHOLDER = re.compile(r"<(?:time|etag|operation|storage|destination)-\d+>")
 _ETAG_VALUE = re.compile(r'[^"]+(?="?$)')
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]*)"|([^;\s]+))')
 _VERSION_LISTS = ("api-supported-versions", "api-deprecated-versions")
@@ -56,10 +61,17 @@ class RawReply:
 
 
 class Placeholders:
-    """Values that differ from run to run, by the order in which they were first seen: the same one keeps its number."""
+    """Values that differ from run to run, by the order in which they were first seen: the same one keeps its number.
 
-    def __init__(self) -> None:
+    Args:
+        known: values that are there from the start, by kind; a storage address is named wherever it stands in a reply.
+    """
+
+    def __init__(self, known: Mapping[str, str] | None = None) -> None:
         self._names: dict[tuple[str, str], str] = {}
+        self._storage = (known or {}).get("storage", "")
+        for kind, value in (known or {}).items():
+            self.name(kind, value)
 
     def name(self, kind: str, value: str) -> str:
         """The placeholder of a value."""
@@ -67,7 +79,10 @@ class Placeholders:
         return self._names.setdefault((kind, value), f"<{kind}-{number}>")
 
     def in_text(self, text: str) -> str:
-        """A text of a reply, its times named."""
+        """A text of a reply; its times, ids of operations and addresses in storage are named."""
+        if self._storage:
+            text = text.replace(self._storage, self.name("storage", self._storage))
+        text = _OPERATION.sub(lambda found: self.name("operation", found[0]), text)
         return _TIME.sub(lambda found: self.name("time", found[0]), text)
 
     def filled(self, text: str, write: Callable[[str], str] = str) -> str:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from azure.storage.blob import ContainerClient
 
 from shared.dev import azurite, host_settings, ports
 from shared.dev.contract_remarks import GateError
 from shared.dev.processes import Child, Guard
 
+EXPORTED_TO = "golden-export"
+"""The container that requests may name."""
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 _AZURITE_SERVICES = len(azurite.DEFAULT_PORTS)
@@ -19,9 +24,24 @@ _AZURITE_SERVICES = len(azurite.DEFAULT_PORTS)
 _OWN_SETTINGS = ("DICOM_", "AzureWebJobs", "FUNCTIONS_", "AZURITE_")
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A service that answers.
+
+    Attributes:
+        ports: by label.
+        storage: address of the account that is exported to.
+        destination: connection string that opens it.
+    """
+
+    ports: Mapping[str, int]
+    storage: str
+    destination: str
+
+
 @contextlib.contextmanager
-def serving(app: Path, labels: Sequence[str]) -> Iterator[dict[str, int]]:
-    """Serve an app once for each label, every one with an empty store; gives the ports by label.
+def serving(app: Path, labels: Sequence[str]) -> Iterator[Serving]:
+    """Serve an app once for each label, every one with an empty store of its own.
 
     Raises:
         GateError: the emulator is not installed, or something does not start.
@@ -31,7 +51,7 @@ def serving(app: Path, labels: Sequence[str]) -> Iterator[dict[str, int]]:
     }
     usual = dict(part.partition("=")[::2] for part in azurite.connection_string((1, 1, 1)).split(";"))
     accounts = [f"golden{number}" for number, _ in enumerate(labels)]
-    declared = ";".join(f"{account}:{usual['AccountKey']}" for account in accounts)
+    declared = ";".join(f"{account}:{usual['AccountKey']}" for account in (usual["AccountName"], *accounts))
     places = ports.free_ports(_AZURITE_SERVICES)
     addresses = azurite.connection_string(places)
     connections = [addresses.replace(usual["AccountName"], account) for account in accounts]
@@ -39,7 +59,10 @@ def serving(app: Path, labels: Sequence[str]) -> Iterator[dict[str, int]]:
     try:
         # The hosts first: they take longer to start, and need no storage before they are asked something.
         with _hosts(app, connections, inherited) as hosts, emulator:
-            yield dict(zip(labels, hosts.awaited(), strict=True))
+            with ContainerClient.from_connection_string(addresses, EXPORTED_TO) as container:
+                container.create_container()
+            fields = dict(part.partition("=")[::2] for part in addresses.split(";"))
+            yield Serving(dict(zip(labels, hosts.awaited(), strict=True)), fields["BlobEndpoint"], addresses)
     except (azurite.AzuriteError, ports.PortTaken) as error:
         raise GateError(f"golden requests need the storage emulator: {error}") from error
 

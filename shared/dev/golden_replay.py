@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,12 +14,14 @@ from shared.api.manifest import ApiVersion
 from shared.dev import golden_forms, golden_hosts, golden_steps, ports
 from shared.dev.contract_remarks import GateError
 from shared.dev.golden_forms import Placeholders, RawReply
+from shared.dev.golden_hosts import Serving
 from shared.dev.golden_record import Exchange, Recording
 from shared.dev.golden_steps import Scenario, Step
 
 # What URLs in replies begin with; a name that is nobody's keeps this machine out of the recordings.
 HOST = "golden.example.org"
 _SECONDS = 60
+_PAUSE_SECONDS = 0.05
 _VERSIONS = "versions"
 
 Say = Callable[[str], None]
@@ -56,20 +59,21 @@ def replay(root: Path, say: Say, labels: Sequence[str] = ()) -> dict[str, Record
         return {}
     names = [version.label.text for version in chosen]
     say(f"golden: starting the service for {', '.join(names)} ...")
-    with golden_hosts.serving(root.resolve(), names) as taken, ThreadPoolExecutor(len(chosen)) as pool:
-        jobs = [pool.submit(_play, version, scenarios, taken[version.label.text]) for version in chosen]
+    with golden_hosts.serving(root.resolve(), names) as serving, ThreadPoolExecutor(len(chosen)) as pool:
+        jobs = [pool.submit(_play, version, scenarios, serving) for version in chosen]
         played = dict(zip(names, (job.result() for job in jobs), strict=True))
     say(f"golden: {sum(map(len, played.values()))} replies")
     return played
 
 
-def _play(version: ApiVersion, scenarios: Sequence[Scenario], port: int) -> Recording:
+def _play(version: ApiVersion, scenarios: Sequence[Scenario], serving: Serving) -> Recording:
+    port = serving.ports[version.label.text]
     connection = http.client.HTTPConnection(ports.LOOPBACK, port, timeout=_SECONDS)
     played: list[Exchange] = []
     try:
         for scenario in scenarios:
             # Counted anew in each, so that another scenario moves no number.
-            seen = Placeholders()
+            seen = Placeholders({"storage": serving.storage, "destination": serving.destination})
             played += [_exchange(version, scenario, step, connection, seen) for step in scenario.of(version)]
         return tuple(played)
     finally:
@@ -93,16 +97,32 @@ def _exchange(
         request["text"] = step.text
     try:
         filled = {name: placeholders.filled(value) for name, value in headers.items()}
-        reply = _send(connection, placeholders.filled_path(step.line(version)), filled, step)
+        body = step.body() if step.text is None else placeholders.filled(step.text).encode()
+        reply = _sent(connection, placeholders.filled_path(step.line(version)), filled, body, step.until)
     except (OSError, http.client.HTTPException, GateError) as error:
         place = f"{version.label.text}, {scenario.name}, step {step.name!r}"
         raise GateError(f"{place}: {type(error).__name__}: {error}") from error
     return Exchange(scenario.name, step.name, step.operation, request, golden_forms.form_of(reply, placeholders))
 
 
-def _send(connection: http.client.HTTPConnection, line: str, headers: dict[str, str], step: Step) -> RawReply:
+def _sent(
+    connection: http.client.HTTPConnection, line: str, headers: dict[str, str], body: bytes, until: int
+) -> RawReply:
+    """The reply to a request; to one with `until`, the first of that status.
+
+    Raises:
+        GateError: it is not answered so.
+    """
+    deadline = time.monotonic() + _SECONDS
+    while (reply := _send(connection, line, headers, body)).status != until and until:
+        if time.monotonic() > deadline:
+            raise GateError(f"answered {reply.status}, and not {until}")
+        time.sleep(_PAUSE_SECONDS)
+    return reply
+
+
+def _send(connection: http.client.HTTPConnection, line: str, headers: dict[str, str], body: bytes) -> RawReply:
     method, _, path = line.partition(" ")
-    body = step.body()
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     for name, value in {"Host": HOST, **headers}.items():
         connection.putheader(name, value)

@@ -21,7 +21,9 @@ _SHARED_MODULES = ("shared.api.triggers", "shared.api.routes", "shared.storage.s
 
 def _serve(app: Path, port: str, connection: str) -> int:
     """In a process of its own: one host, as anybody starts it."""
-    host_settings.apply({"AzureWebJobsStorage": connection, "DICOM_STORAGE": connection, "DICOM_BACKGROUND": "off"})
+    # Pages of other origins are the platform's matter, and here none of the app's answers.
+    settings = {"DICOM_BACKGROUND": "on", "DICOM_CORS_ORIGINS": ""}
+    host_settings.apply({"AzureWebJobsStorage": connection, "DICOM_STORAGE": connection, **settings})
     sample = str(_ROOT / "local.settings.sample.json")
     return host.main(["--app", str(app), "--port", port, "--brief", "--settings", sample])
 

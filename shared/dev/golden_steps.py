@@ -19,7 +19,7 @@ from shared.dev.contract_remarks import GateError
 GOLDEN = "tests/golden"
 REQUESTS = f"{GOLDEN}/requests"
 _BOUNDARY = "golden"
-_KEYS = frozenset({"step", "operation", "request", "headers", "parts", "file", "text"})
+_KEYS = frozenset({"step", "operation", "needs", "request", "headers", "parts", "file", "text", "until"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,9 @@ class Step:
         parts: names of the files in a multipart body.
         file: name of the file that is the whole body.
         text: a body that is neither.
+        needs: operation id of another row without which the step has no sense; empty for none.
+        until: a status; the request is sent again until it is answered so, for what goes on behind an answer. 0 for
+            what is sent once.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Step:
     parts: tuple[str, ...] | None
     file: str
     text: str | None
+    needs: str = ""
+    until: int = 0
 
     def line(self, version: ApiVersion) -> str:
         """Method and absolute path."""
@@ -82,7 +87,7 @@ class Scenario:
     def of(self, version: ApiVersion) -> Iterator[Step]:
         """Steps that ask for what the version serves, and those that ask for what no row serves."""
         served = rows(version)
-        return (step for step in self.steps if not step.operation or step.operation in served)
+        return (step for step in self.steps if all(name in served for name in (step.operation, step.needs) if name))
 
 
 def rows(version: ApiVersion) -> Mapping[str, Row]:
@@ -130,4 +135,7 @@ def _step(file: str, number: int, entry: Any) -> Step:
         raise GateError(f"{place}: there is no file {missing[0]!r} in shared/dev/golden_files.py")
     headers = {str(key): str(value) for key, value in (entry.get("headers") or {}).items()}
     named = None if parts is None else tuple(parts)
-    return Step(name, str(entry.get("operation") or ""), request, headers, named, sent, entry.get("text"))
+    asked, needed, until = str(entry.get("operation") or ""), str(entry.get("needs") or ""), entry.get("until", 0)
+    if not isinstance(until, int):
+        raise GateError(f"{place}: `until` is a status")
+    return Step(name, asked, request, headers, named, sent, entry.get("text"), needed, until)

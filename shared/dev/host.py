@@ -20,6 +20,7 @@ import uvicorn
 
 from shared.dev import host_app, host_settings, ports
 from shared.dev.host_app import HostedApp, HostedFunction, HttpTrigger, QueueTrigger, TimerTrigger
+from shared.dev.host_cors import with_cors
 from shared.dev.host_http import DEFAULT_BODY_LIMIT, HttpHost, HttpRules
 from shared.dev.host_invoke import Invoker
 from shared.dev.host_queues import QueueLoop, message_for
@@ -104,7 +105,7 @@ class Host:
             environment.get("AzureWebJobsDisableHomepage", "").lower() != "true",
         )
         config = uvicorn.Config(
-            HttpHost(app, self._invoker, self._background.run_now, rules),
+            with_cors(HttpHost(app, self._invoker, self._background.run_now, rules), environment),
             lifespan="off",
             ws="none",
             access_log=False,

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from shared.dev import azurite, host_settings, ports
+from shared.dev import azurite, host_settings, issuer, package_host, ports
 from shared.dev.processes import Child, Guard
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -124,14 +124,20 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> None:
     if not ports.is_free(options.port):
         raise StartFailed(f"port {options.port} is taken by another process; choose another one: make run PORT=7072")
     environment = host_settings.environment()
-    values = host_settings.read_values(ensure_local_settings(_ROOT))
+    settings = ensure_local_settings(_ROOT)
+    values = host_settings.read_values(settings)
     print(f"Starting Azurite, data in {options.data} ...", flush=True)
     storage = stack.enter_context(azurite.RunningAzurite(options.data, environment, _service_ports()))
     print(f"Azurite listens on {', '.join(map(str, storage.ports))} (blob, queue, table).")
     guard = Guard(environment)
     stack.callback(guard.dismiss)
-    command = [sys.executable, "-u", "-m", "shared.dev.host", "--brief", "--port", str(options.port)]
+    package: Path | None = options.package
+    command = package_host.command(package) if package else [sys.executable, "-u", "-m", "shared.dev.host"]
+    command += ["--brief", "--port", str(options.port), "--settings", str(settings)]
     overrides = storage_overrides(values, environment, storage.connection_string)
+    tokens = stack.enter_context(issuer.running()) if options.auth == "local" else None
+    if tokens:
+        overrides |= tokens.settings()
     host = Child("the service", command, {**environment, **overrides}, echo=sys.stdout)
     stack.callback(host.stop, _STOP_SECONDS)
     guard.watch(host.pid)
@@ -141,6 +147,9 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> None:
     base_url = f"http://localhost:{options.port}"
     print(f"\nReady: {base_url}    (Ctrl-C stops it)")
     line = example_line(base_url)
+    if tokens:
+        print("\n" + "\n".join(issuer.token_lines(tokens)))
+        line = line.replace("curl ", f"curl -H 'Authorization: Bearer {tokens.token('globalAdmin')}' ", 1)
     if line:
         print(f"\nStore a file:\n\n  {line}\n", flush=True)
     while True:
@@ -153,6 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m shared.dev.run", description="Run storage and service locally.")
     parser.add_argument("--port", type=int, default=7071, help="port of the service (default: 7071)")
     parser.add_argument("--data", type=Path, default=Path(".azurite"), help="folder of the emulator's data, kept")
+    parser.add_argument("--package", type=Path, metavar="FOLDER", help="serve this unpacked package, not this tree")
+    parser.add_argument("--auth", choices=("local",), help="ask for tokens, of an issuer that runs here as well")
     options = parser.parse_args(arguments)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # stdout is a text file unless replaced
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

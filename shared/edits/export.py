@@ -76,6 +76,11 @@ def beginning(partition: DataPartition, request: ExportRequest) -> dict[str, Any
     return asdict(ExportState(partition.number, partition.name, target.url, target.access.value, target.sas, values))
 
 
+def results_folder(operation_id: str) -> str:
+    """What the names of copies begin with."""
+    return f"{operation_id}/results"
+
+
 def log_name(operation_id: str) -> str:
     """Name of the blob that says what could not be exported."""
     return f"{operation_id}/errors.log"
@@ -156,7 +161,7 @@ class _Slice:
 
     async def _copied(self, found: Sequence[Found]) -> list[Outcome | Refused]:
         """What became of each; a long one has the connection, and the memory, for itself."""
-        folder = f"{self._operation_id}/results"
+        folder = results_folder(self._operation_id)
         copier = Copier(self._stores.instances, self._partition, self._container, folder)
         gate, alone = asyncio.Semaphore(_AT_ONCE), asyncio.Lock()
         failed = asyncio.Event()

@@ -10,16 +10,17 @@ from shared.dicom.validation import Finding
 from shared.edits import export, export_request
 from shared.edits.bulk_update import beginning
 from shared.edits.change_set import ChangeRefused, parse
-from shared.errors import InvalidRequest, PayloadTooLarge
+from shared.errors import InvalidRequest, StoreUnavailable
 from shared.storage.destinations import DestinationClosed, DestinationUnreachable
 from shared.storage.operations import OperationKind, new_operation_id
 from shared.storage.stores import Stores
 from shared.wire.call import Call, Reply
+from shared.wire.datasets import whole_body
 from shared.wire.dicomjson import dumps
-from shared.wire.operations import JSON, accepted, reference
+from shared.wire.operations import JSON, accepted
 
 FAILED_ATTRIBUTES_SEQUENCE, ERROR_COMMENT = "00741048", "00000902"
-_MOST_BYTES = 1024 * 1024
+MOST_BYTES = 1024 * 1024
 
 
 async def delete_study(call: Call, stores: Stores) -> Reply:
@@ -46,12 +47,12 @@ async def bulk_update_studies(call: Call, stores: Stores) -> Reply:
     """Begin to change attributes of all instances of some studies."""
     partition = await stores.partition(call.partition)
     try:
-        request = parse(await _whole_body(call))
+        request = parse(await whole_body(call.body, MOST_BYTES))
     except ChangeRefused as refused:
         return Reply(400, dumps(_refusal(refused.findings)), JSON)
     state = beginning(partition, request, await stores.feed.last_number())
     begun = await stores.operations.begin(OperationKind.UPDATE, state, alone=f"update~{partition.number}")
-    return Reply(202, dumps(reference(call, begun.id)), JSON)
+    return accepted(call, begun.id, request.study_uids)
 
 
 async def export_studies(call: Call, stores: Stores) -> Reply:
@@ -59,27 +60,27 @@ async def export_studies(call: Call, stores: Stores) -> Reply:
     if not stores.destinations.enabled:
         return Reply(404)
     partition = await stores.partition(call.partition)
-    request = export_request.parse(await _whole_body(call), stores.destinations.rules)
+    request = export_request.parse(await whole_body(call.body, MOST_BYTES), stores.destinations.rules)
     operation_id = new_operation_id()
+    log = export.log_name(operation_id)
     try:
         async with stores.destinations.open(request.target) as container:
-            await container.create_log(export.log_name(operation_id))
+            etag = await container.create_log(log)
     except DestinationClosed as closed:
         why = f"{closed.status} {closed.code}".strip()
         raise InvalidRequest(f"destination: nothing can be written to the container ({why}).") from closed
     except DestinationUnreachable as error:
         raise InvalidRequest("destination: the container cannot be reached.") from error
-    await stores.operations.begin(OperationKind.EXPORT, export.beginning(partition, request), operation_id=operation_id)
-    return accepted(call, operation_id)
-
-
-async def _whole_body(call: Call) -> bytes:
-    content = bytearray()
-    async for chunk in call.body:
-        content += chunk
-        if len(content) > _MOST_BYTES:
-            raise PayloadTooLarge(_MOST_BYTES)
-    return bytes(content)
+    state = export.beginning(partition, request)
+    try:
+        await stores.operations.begin(OperationKind.EXPORT, state, operation_id=operation_id)
+    except StoreUnavailable:
+        # The caller gets no id, and asks again.
+        if etag:
+            async with stores.destinations.open(request.target) as container:
+                await container.drop_log(log, etag)
+        raise
+    return accepted(call, operation_id, request.values or ())
 
 
 def _refusal(findings: Sequence[Finding]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _DIGITS = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _GUID = re.compile(rf"[0-9a-f]{{32}}|{_DIGITS}|\{{{_DIGITS}\}}|\({_DIGITS}\)", re.IGNORECASE)
 _SEPARATORS = str.maketrans("", "", "-{}()")
 
-_WORDS: Mapping[FinishedOperationWord, str] = {
+FINISHED_WORDS: Mapping[FinishedOperationWord, str] = {
     FinishedOperationWord.COMPLETED: "completed",
     FinishedOperationWord.SUCCEEDED: "succeeded",
 }
@@ -64,7 +64,7 @@ def _described(operation: Operation, call: Call) -> dict[str, Any]:
 
 
 def _status(operation: Operation, word: FinishedOperationWord) -> str:
-    return _WORDS[word] if operation.status is OperationStatus.SUCCEEDED else operation.status.value
+    return FINISHED_WORDS[word] if operation.status is OperationStatus.SUCCEEDED else operation.status.value
 
 
 def _time(moment: datetime) -> str:

@@ -5,21 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from shared.dicom.extendedtags import DECIMAL_VRS, INTEGER_VRS, ExtendedTag, filled, fold_value
-from shared.dicom.matching import fold, name_words
-from shared.dicom.valuerules import calendar_date, clock_time, date_time
+from shared.dicom.extendedtags import DECIMAL_VRS, INTEGER_VRS, ExtendedTag, fold_value
+from shared.dicom.matching import fold
 from shared.errors import InvalidParameter
 from shared.storage.tagconditions import TagCondition, tag_begins, tag_is, tag_within
 from shared.storage.tagset import TagEntry, TagSet
+from shared.wire.searchkeys import TIME_VRS, beginnings, span
 
 _INTEGER = re.compile(r" *[+-]?[0-9]{1,20} *", re.ASCII)
 _DECIMAL = re.compile(r" *[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})? *", re.ASCII)
-_ZONE = re.compile(r"[+-][0-9]{4}$", re.ASCII)
-_FORMS = {
-    "DA": (calendar_date, "YYYYMMDD"),
-    "DT": (date_time, "YYYYMMDDHHMMSS.FFFFFF or the begin of it, without an offset from UTC"),
-    "TM": (clock_time, "HHMMSS.FFFFFF or the begin of it"),
-}
 _DIGITS_OF_A_NUMBER = 100
 
 Uids = Callable[[str, str], Sequence[str]]
@@ -61,34 +55,20 @@ def condition(tag: ExtendedTag, name: str, text: str, uids: Uids, *, fuzzy: bool
     Raises:
         InvalidParameter: the value does not fit the VR.
     """
-    if tag.vr in _FORMS:
-        return _span(tag, name, text.strip(" "))
+    if tag.vr in TIME_VRS:
+        return _span(tag, name, text)
     if tag.vr in INTEGER_VRS or tag.vr in DECIMAL_VRS:
         return _number(tag, name, text)
     if tag.vr == "UI":
         return tag_is(tag, uids(name, text))
     if tag.vr == "PN" and fuzzy:
-        return _beginnings(tag, name, text)
+        return tag_begins(tag, beginnings(name, text))
     return tag_is(tag, [fold(tag.vr, text)])
 
 
 def _span(tag: ExtendedTag, name: str, text: str) -> TagCondition:
-    rule, form = _FORMS[tag.vr]
-    first, dash, last = text.partition("-")
-    wrong = any(end and (rule(end) or _ZONE.search(end)) for end in (first, last))
-    if wrong or not (first or last):
-        raise InvalidParameter(name, f"must be {form}, or two of them with a hyphen of which one may be left out")
-    if not dash:
-        return tag_is(tag, [fold_value(tag.vr, first)])
-    low, high = first and fold_value(tag.vr, first), last and _end(tag.vr, last)
-    if low and high and low > high:
-        raise InvalidParameter(name, "the range ends before it begins")
-    return tag_within(tag, low, high)
-
-
-def _end(vr: str, text: str) -> str:
-    """The last moment of what a text stands for: a range includes it (PS3.4 §C.2.2.2.5)."""
-    return text if vr == "DA" else filled(vr, text, latest=True)
+    asked = span(tag.vr, name, text)
+    return tag_is(tag, [asked]) if isinstance(asked, str) else tag_within(tag, *asked)
 
 
 def _number(tag: ExtendedTag, name: str, text: str) -> TagCondition | None:
@@ -98,12 +78,3 @@ def _number(tag: ExtendedTag, name: str, text: str) -> TagCondition | None:
         raise InvalidParameter(name, "must be a whole number" if whole else "must be a number")
     folded = fold_value(tag.vr, text)
     return tag_is(tag, [folded]) if folded else None
-
-
-def _beginnings(tag: ExtendedTag, name: str, text: str) -> TagCondition:
-    if '"' in text:
-        raise InvalidParameter(name, "the value has a double quote, which fuzzy matching does not take")
-    words = name_words(text.replace("*", " "))
-    if not words:
-        raise InvalidParameter(name, "the value has no word to look for")
-    return tag_begins(tag, words)

@@ -16,8 +16,9 @@ from shared.dicom.valuerules import MINIMUM_RULES
 from shared.errors import InvalidParameter, InvalidRequest
 from shared.storage.tagchanges import NewTag
 from shared.storage.tagset import MOST
+from shared.wire.datasets import whole_body
 
-_MOST_BYTES = 1024 * 1024
+MOST_BYTES = 1024 * 1024
 _TAG = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
 _KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9]{0,79}", re.ASCII)
 _CORE = frozenset(attribute.tag for attribute in SEARCHABLE)
@@ -31,15 +32,12 @@ async def read_json(body: AsyncIterator[bytes]) -> Any:
     """The JSON value of a body.
 
     Raises:
-        InvalidRequest: it is none, or much longer than any that is sensible.
+        InvalidRequest: it is none.
+        PayloadTooLarge: it is much longer than any that is sensible.
     """
-    content = bytearray()
-    async for chunk in body:
-        content += chunk
-        if len(content) > _MOST_BYTES:
-            raise InvalidRequest(f"The body is longer than {_MOST_BYTES} bytes.")
+    content = await whole_body(body, MOST_BYTES)
     try:
-        return orjson.loads(bytes(content))
+        return orjson.loads(content)
     except orjson.JSONDecodeError as error:
         raise InvalidRequest("The body is not JSON.") from error
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import orjson
 
-from shared.errors import InvalidRequest, NotFound, OperationRunning
+from shared.errors import Conflict, InvalidRequest, NotFound, OperationRunning, Superseded
 from shared.querytags.bodies import new_tags, query_status, read_json, tag_of
 from shared.querytags.reindex import LOCK, beginning
 from shared.storage.operations import OperationKind, new_operation_id
@@ -28,14 +29,20 @@ async def add_extended_query_tags(call: Call, stores: Stores) -> Reply:
     operation_id = new_operation_id()
     resources = [f"{_PATH}/{tag.path}" for tag in tags]
     try:
-        await stores.operations.begin(
+        begun = await stores.operations.begin(
             OperationKind.REINDEX, beginning(tags), resources=resources, alone=LOCK, operation_id=operation_id
         )
     except OperationRunning as running:
         where = operation_url(call, running.operation_id)
         return Reply(409, str(running).encode(), _TEXT, (("Location", where),))
     # The operation does that as well, should this worker die here.
-    await stores.tags.install(operation_id, tags)
+    try:
+        await stores.tags.install(operation_id, tags)
+    except (Conflict, InvalidRequest) as error:
+        # Somebody was faster. Nothing may be added behind this answer, should the other's tag be deleted meanwhile.
+        with contextlib.suppress(Superseded):
+            await stores.operations.fail(begun, str(error))
+        raise
     return accepted(call, operation_id)
 
 

@@ -24,6 +24,7 @@ from shared.storage.schema import NAME, expect_readable
 
 _HEADERS = {"x-ms-version": BLOB_VERSION}
 _META = "x-ms-meta-"
+_COPY_SECONDS = 0.5
 
 
 class BlobMissing(Exception):
@@ -95,6 +96,27 @@ class Blobs:
         headers = {**_HEADERS, "Content-Type": "application/xml", **_metadata(metadata)}
         expect(await self._write("PUT", f"{self._url(name)}?comp=blocklist", headers, body), "put block list", 201)
 
+    async def copy(self, name: str, source: str, etag: str, metadata: Mapping[str, str]) -> None:
+        """Make a blob of another one of the same account, within storage.
+
+        Args:
+            name: of the new one.
+            source: address of the other one.
+            etag: what the other one has to have.
+            metadata: of the new one.
+
+        Raises:
+            StorageFailed: storage refuses; with status 404 or 412 when the other one is gone or has changed.
+        """
+        headers = {**_HEADERS, "x-ms-copy-source": source, "x-ms-source-if-match": etag, **_metadata(metadata)}
+        response = expect(await self._write("PUT", self._url(name), headers, b""), "copy blob", 202)
+        # Within an account storage normally answers when it is done, and need not.
+        while (status := response.headers.get("x-ms-copy-status", "")) == "pending":
+            await asyncio.sleep(_COPY_SECONDS)
+            response = expect(await self._client.send("HEAD", self._url(name), _HEADERS), "get blob properties", 200)
+        if status != "success":
+            raise StorageFailed(409, f"Copy {status}", "copy blob")
+
     @asynccontextmanager
     async def open(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[OpenBlob]:
         """Read a blob, or `length` bytes of it from `offset` on, as it arrives.
@@ -112,7 +134,7 @@ class Blobs:
             expect(response, "get blob", 200, 206)
             expect_readable(_number(response.headers.get(_META + NAME)), "blob", name)
             # Closed here, whoever stops reading half way: left to the collector, it would outlive its connection.
-            async with aclosing(_chunks(response)) as chunks:
+            async with aclosing(chunks_of(response)) as chunks:
                 yield OpenBlob(
                     length_bytes=int(response.headers.get("Content-Length", "0")),
                     metadata={
@@ -188,7 +210,12 @@ class Blobs:
         return await self._client.send(method, url, headers, content)
 
 
-async def _chunks(response: AsyncHttpResponse) -> AsyncGenerator[bytes, None]:
+async def chunks_of(response: AsyncHttpResponse) -> AsyncGenerator[bytes, None]:
+    """The body of an answer as it arrives.
+
+    Raises:
+        StoreUnavailable: storage stops in the middle.
+    """
     raw: Any = response.iter_raw()
     try:
         async with aclosing(raw):

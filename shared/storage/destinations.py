@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ipaddress
+import logging
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -29,6 +30,8 @@ from shared.storage.destinationaddress import Access, Target, rules_of
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
+
+LOG = logging.getLogger(__name__)
 
 BLOCK_BYTES = 4 * 1024 * 1024
 LOG_MEDIA_TYPE = "application/x-ndjson"
@@ -83,8 +86,11 @@ class Container:
         """URL of a blob, without what opens it."""
         return f"{self._target.url}/{quote(name, safe='/~-._')}"
 
-    async def create_log(self, name: str) -> None:
+    async def create_log(self, name: str) -> str:
         """Make an empty append blob; leaves one that is there.
+
+        Returns:
+            Its ETag; empty when it was there.
 
         Raises:
             DestinationClosed: the container is not there, or not open.
@@ -93,13 +99,22 @@ class Container:
         headers = {"x-ms-blob-type": "AppendBlob", "Content-Type": LOG_MEDIA_TYPE, "If-None-Match": "*"}
         try:
             async with asyncio.timeout(_BEGIN_SECONDS):
-                await self._put(name, "", headers, b"")
+                return str((await self._put(name, "", headers, b"")).headers.get("ETag", ""))
         except TimeoutError as error:
             raise DestinationUnreachable from error
         except BlobRefused as refused:
             # A first try whose answer was lost has made it.
             if refused.code != "BlobAlreadyExists":
                 raise DestinationClosed(409, refused.code) from refused
+            return ""
+
+    async def drop_log(self, name: str, etag: str) -> None:
+        """Take a log away again that nothing was written to since, if what opens the container allows that."""
+        try:
+            async with asyncio.timeout(_BEGIN_SECONDS):
+                await self._client.send("DELETE", self._url(name, ""), {**_HEADERS, "If-Match": etag})
+        except (TimeoutError, StoreUnavailable):
+            LOG.warning("an empty log was left at a destination: it does not answer")
 
     async def append(self, name: str, content: bytes, at: int) -> None:
         """Append to a log that is so long; one that is longer has this content there already."""
@@ -126,14 +141,17 @@ class Container:
         headers = {"Content-Type": "application/xml", "x-ms-blob-content-type": media_type}
         await self._put(name, "comp=blocklist", headers, body)
 
-    async def _put(self, name: str, query: str, headers: Mapping[str, str], content: bytes) -> None:
-        asked = "&".join(filter(None, (query, self._target.sas)))
-        url = f"{self.href(name)}?{asked}" if asked else self.href(name)
+    async def _put(self, name: str, query: str, headers: Mapping[str, str], content: bytes) -> AsyncHttpResponse:
         try:
-            response = await self._client.send("PUT", url, {**_HEADERS, **headers}, content)
+            response = await self._client.send("PUT", self._url(name, query), {**_HEADERS, **headers}, content)
         except StoreUnavailable as error:
             raise DestinationUnreachable from error
         _check(response)
+        return response
+
+    def _url(self, name: str, query: str) -> str:
+        asked = "&".join(filter(None, (query, self._target.sas)))
+        return f"{self.href(name)}?{asked}" if asked else self.href(name)
 
 
 class Destinations:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from shared.dicom.elements import DEFLATED_EXPLICIT_LITTLE
 from shared.dicom.inflating import DeflatedReader
 from shared.dicom.part10 import NotDicom, Part10Scanner
-from shared.errors import NotAcceptable, NotFound
+from shared.errors import NotAcceptable, ReplacedMeanwhile
 from shared.storage.blobs import BlobMissing, Blobs
 from shared.storage.files import StoredInstance, open_file
 from shared.storage.pixelrows import FRAMES_SUFFIX, START_BYTES, PixelColumns, pixel_columns, starts_of, unpacked_starts
@@ -42,7 +42,7 @@ class FileSource:
         """The bytes of the file from `start` to before `stop`.
 
         Raises:
-            NotFound: the instance was deleted after it was found.
+            ReplacedMeanwhile: the instance was deleted, or updated again, after it was found.
         """
         if stop <= start:
             return
@@ -51,7 +51,7 @@ class FileSource:
                 async for chunk in opened.chunks:
                     yield chunk
         except BlobMissing as error:
-            raise NotFound("The instance was deleted a moment ago.") from error
+            raise ReplacedMeanwhile from error
 
     async def inflated_header(self, max_bytes: int) -> bytes:
         """A deflated file, inflated, up to the value of its pixel data.
@@ -128,7 +128,7 @@ class FrameStarts:
             frame: number of the frame, from 1 to `count`.
 
         Raises:
-            NotFound: the instance was deleted after it was found.
+            ReplacedMeanwhile: the instance was deleted, or updated again, after it was found.
         """
         number, place = divmod(frame - 1, _PAGE_STARTS - 1)
         page = self._pages.get((instance.blob, number))
@@ -162,7 +162,7 @@ class FrameStarts:
             async with self._blobs.open(name, first * START_BYTES, starts * START_BYTES) as opened:
                 page = starts_of(b"".join([chunk async for chunk in opened.chunks]))
         except BlobMissing as error:
-            raise NotFound("The instance was deleted a moment ago.") from error
+            raise ReplacedMeanwhile from error
         self._pages[instance.blob, number] = page
         if len(self._pages) > _PAGES_KEPT:
             self._pages.popitem(last=False)

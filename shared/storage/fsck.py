@@ -32,6 +32,7 @@ from shared.storage.originals import BLOB_OF_ORIGINAL, is_updated
 from shared.storage.rows import blobs_of, covering_row_key, first_event, replaced_blobs, state_of
 from shared.storage.segments import open_seals
 from shared.storage.tables import Entity, Tables, quoted
+from shared.storage.workitemcheck import faults as workitem_faults
 
 
 @dataclass(slots=True)
@@ -75,6 +76,9 @@ async def check(tables: Tables, blobs: Blobs) -> Report:
     async for page in tables.pages("work", f"PartitionKey eq '{JOBS}'", ("RowKey",)):
         report.broken += [f"delete {row['RowKey']} is not finished" for row in page]
     report.counts["unfinished operations"], faults = await operationcheck.faults(tables)
+    report.broken += faults
+    workitems, faults = await workitem_faults(tables)
+    report.counts.update(workitems)
     report.broken += faults
     return report
 

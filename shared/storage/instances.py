@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from shared.errors import NotFound
+from shared.errors import NotFound, ReplacedMeanwhile
 from shared.storage.blobs import BlobMissing, Blobs, OpenBlob
 from shared.storage.files import HEAD, StoredInstance, open_file, stored_instance
 from shared.storage.index import DELETING
@@ -142,6 +142,7 @@ class Instances:
 
         Raises:
             NotFound: the series is gone.
+            ReplacedMeanwhile: the instance was deleted, or updated again, after its row was read.
         """
         for _ in range(2):
             dictionary = await self._dictionary(partition, study_uid, series_uid)
@@ -149,6 +150,8 @@ class Instances:
                 break
             try:
                 return await self._unpacked(row, dictionary), dictionary
+            except BlobMissing as error:
+                raise ReplacedMeanwhile from error
             except zlib.error:
                 # The series was deleted and stored anew since this worker read its dictionary.
                 self._dictionaries.pop((partition.number, study_uid, series_uid), None)
@@ -189,7 +192,8 @@ class Instances:
                     dictionaries[series_uid] = zlib.decompress(binary(row, "dictionary"))
                 elif "blob" in row:
                     # A series' row sorts before those of its instances.
-                    documents.append(await self._unpacked(row, dictionaries[series_uid]))
+                    json = await self.metadata_of(partition, study_uid, row, dictionaries[series_uid])
+                    documents += [] if json is None else [json]
             if documents:
                 yield documents
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.errors import StoreUnavailable
 from shared.storage.errors import OutcomeUnknown, TransactionFailed
@@ -59,6 +59,12 @@ class Posted:
         """The instance that a row with all of its columns describes."""
         version = whole(row, POSTED) or whole(row, "version")
         return cls((study_uid, series_uid, sop_instance_uid), version, tag_columns(row), whole(row, TAGS_ADDED))
+
+    def by(self, numbers: Collection[int]) -> Posted:
+        """The same, as far as it is about some tags."""
+        parts = {column: (text, parsed(text)) for column, text in self.said.items()}
+        said = {column: text for column, (text, one) in parts.items() if one is not None and one.number in numbers}
+        return replace(self, said=said)
 
     def postings(self) -> Iterable[tuple[int, str]]:
         """Numbers of tags, and row keys."""

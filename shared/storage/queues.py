@@ -47,6 +47,12 @@ class Queues:
             return
         raise StoreUnavailable
 
+    async def length(self, queue: str) -> int:
+        """About how many messages a queue has, those in work too."""
+        response = await self._client.send("GET", f"{self._root}/{queue}?comp=metadata", _HEADERS)
+        found = expect(response, "get queue metadata", 200, 404).headers
+        return int(found.get("x-ms-approximate-messages-count", "0"))
+
     async def check(self) -> None:
         """Ask the service for anything: returns when it answers.
 

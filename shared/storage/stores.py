@@ -14,10 +14,13 @@ from shared.storage import fsck
 from shared.storage.account import account_of
 from shared.storage.blobs import Blobs
 from shared.storage.client import StorageClient
+from shared.storage.copying import Copying
 from shared.storage.deletion import Deletion
 from shared.storage.destinations import Destinations
+from shared.storage.dropped import Dropped
 from shared.storage.feed import Feed
 from shared.storage.feed_reader import FeedReader
+from shared.storage.filerecords import FileRecords
 from shared.storage.frames import Frames
 from shared.storage.index import Index
 from shared.storage.instances import Instances
@@ -37,6 +40,7 @@ from shared.storage.tagsweep import TagSweep
 from shared.storage.tagwalk import TagWalk
 from shared.storage.updating import Updating
 from shared.storage.uploads import Uploads
+from shared.storage.workitems import Workitems
 from shared.storage.writer import Writer
 
 
@@ -65,6 +69,10 @@ class Stores:
         tag_walk: indexes everything by those that are being added.
         instance_walk: goes through instances in slices.
         destinations: containers that are exported to.
+        dropped: files that wait to be imported.
+        file_records: what has become of them.
+        copying: makes instances of them.
+        workitems: the worklist.
     """
 
     instances: Instances
@@ -87,6 +95,10 @@ class Stores:
     tag_walk: TagWalk
     instance_walk: InstanceWalk
     destinations: Destinations
+    dropped: Dropped
+    file_records: FileRecords
+    copying: Copying
+    workitems: Workitems
     _client: StorageClient
     _blobs: Blobs
     _tables: Tables
@@ -96,11 +108,18 @@ class Stores:
 
         Raises:
             InvalidRequest: there is none of that name.
+            PartitionsLeft: the app is set not to use those that there are.
         """
+        await self.partitions.check_use()
         return DataPartition(await self.partitions.number(name), name)
 
     async def partition_or_new(self, name: str) -> DataPartition:
-        """A data partition, made when it does not exist."""
+        """A data partition, made when it does not exist.
+
+        Raises:
+            PartitionsLeft: the app is set not to use those that there are.
+        """
+        await self.partitions.check_use()
         return DataPartition(await self.partitions.number_or_new(name), name)
 
     async def check(self) -> None:
@@ -108,8 +127,9 @@ class Stores:
 
         Raises:
             StoreUnavailable: one of them does not.
+            PartitionsLeft: the app is set not to use the partitions that there are.
         """
-        await asyncio.gather(self._blobs.check(), self._tables.check())
+        await asyncio.gather(self._blobs.check(), self._tables.check(), self.partitions.check_use())
 
     async def fsck(self) -> fsck.Report:
         """Check everything that is stored; see `shared.storage.fsck`."""
@@ -142,10 +162,11 @@ def open_stores(settings: Settings, transport: AsyncHttpTransport[Any, Any] | No
     tags, postings = Tags(tables), Postings(tables)
     follower = TagFollower(tags, postings)
     index, instances, packs = Index(tables, blobs, feed, writer, follower), Instances(tables, blobs), Packs(blobs)
-    partitions = Partitions(tables)
+    partitions = Partitions(tables, in_use=settings.data_partitions)
     tag_index = TagIndex(tables, index, instances, tags, postings)
     follower.catch_up = tag_index.study
     deletion = Deletion(tables, blobs, feed, index, instances, packs)
+    dropped, lease = Dropped(client, settings.imports.container), timedelta(seconds=settings.lease_seconds)
     return Stores(
         instances=instances,
         frames=Frames(tables, blobs),
@@ -160,13 +181,17 @@ def open_stores(settings: Settings, transport: AsyncHttpTransport[Any, Any] | No
         deletion=deletion,
         sweep=Sweep(tables, blobs, feed, index, deletion, partitions, TagSweep(tags, tag_index, postings, partitions)),
         updating=Updating(tables, blobs, feed, index, instances, writer),
-        operations=Operations(tables, queues, timedelta(seconds=settings.lease_seconds)),
+        operations=Operations(tables, queues, lease),
         queues=queues,
         tags=tags,
         tag_index=tag_index,
         tag_walk=TagWalk(tables, tag_index, partitions),
         instance_walk=InstanceWalk(tables),
         destinations=Destinations(settings, client.account),
+        dropped=dropped,
+        file_records=FileRecords(client, settings.imports.container, lease),
+        copying=Copying(blobs, writer, dropped),
+        workitems=Workitems(tables),
         _client=client,
         _blobs=blobs,
         _tables=tables,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
+from shared.storage import oldoperations
 from shared.storage.blobs import Blobs, ListedBlob
 from shared.storage.deletejobs import JOBS, DeleteJob
 from shared.storage.deletion import Deletion
@@ -53,6 +54,7 @@ class Found:
         seals_finished: segments whose seal was half done, which have their filter now.
         studies_tagged: studies that had to be indexed by extended query tags which came meanwhile.
         tags_cleaned: extended query tags that were deleted and whose data is gone now.
+        operations_forgotten: operations that ended long ago.
     """
 
     writers: int = 0
@@ -65,6 +67,7 @@ class Found:
     seals_finished: int = 0
     studies_tagged: int = 0
     tags_cleaned: int = 0
+    operations_forgotten: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ class Sweep:
                 await self._sweep_writer(writer, places, now - orphan_age, found)
         await self._sweep_strangers(known.keys(), places, now - orphan_age, found)
         found.tags_cleaned = await self._tags.clean(now - silent)
+        found.operations_forgotten = await oldoperations.forget(self._tables, now - oldoperations.KEPT)
         return found
 
     async def _finish_seals(self, begun_before: datetime, found: Found) -> None:

@@ -54,7 +54,7 @@ def check_room(tags: TagSet, new: Sequence[NewTag], operation_id: str = "") -> N
     Args:
         tags: the set.
         new: what is to be added.
-        operation_id: those that this operation has added already do not count.
+        operation_id: those that this operation has added already do not count; empty for none.
 
     Raises:
         Conflict: there is one of them already, or deleted ones have to be cleaned away first.
@@ -62,7 +62,8 @@ def check_room(tags: TagSet, new: Sequence[NewTag], operation_id: str = "") -> N
     """
     known = {entry.tag.path: entry for entry in tags.entries}
     absent = [one for one in new if one.path not in known]
-    if any(known[one.path].operation != operation_id for one in new if one.path in known):
+    there_already = [known[one.path] for one in new if one.path in known]
+    if any(not operation_id or entry.operation != operation_id for entry in there_already):
         raise Conflict("One of these extended query tags exists already.")
     if len(known) + len(absent) > MOST:
         raise InvalidRequest(f"There may be {MOST} extended query tags at most.")

@@ -94,9 +94,13 @@ class TagIndex:
         return found.faults
 
     async def complete(self, partition: DataPartition, posted: Posted) -> bool:
-        """Give an instance of a dead store its rows; True when its study has to be indexed, because tags came since."""
-        await self._postings.insert(partition.number, [posted])
-        return posted.tags_added < await self._tags.added()
+        """Give an instance of a dead store its rows; True when its study has to be indexed, because tags came since.
+
+        What its row says of tags that are gone is left out: nobody may clean behind them again.
+        """
+        tags = await self._tags.current()
+        await self._postings.insert(partition.number, [posted.by({entry.tag.number for entry in tags.entries})])
+        return posted.tags_added < tags.added
 
     async def _gathered(
         self,

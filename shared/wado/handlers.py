@@ -86,8 +86,15 @@ async def _retrieve_many(call: Call, stores: Stores, series_uid: str | None) -> 
             "Several instances are given as they are stored only. "
             'Ask for multipart/related; type="application/dicom"; transfer-syntax=*'
         )
+
+    async def again(one: StoredInstance) -> StoredInstance:
+        study_uid: str = call.parameters["study_uid"]
+        return await stores.instances.find(
+            partition, study_uid, one.series_uid, one.sop_instance_uid, original=original
+        )
+
     boundary = new_boundary()
-    body = as_parts(stores.instances, _chained((first, second), found), boundary)
+    body = as_parts(stores.instances, _chained((first, second), found), boundary, again)
     return Reply(200, body, related_content_type(boundary, call.choice.media_type))
 
 

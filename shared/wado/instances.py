@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from shared.dicom.elements import DEFLATED_EXPLICIT_LITTLE, EXPLICIT_LITTLE
 from shared.dicom.part10 import NotDicom
 from shared.dicom.transcoding import ExplicitLittleWriter, can_rewrite
-from shared.errors import NotAcceptable, NotFound
+from shared.errors import NotAcceptable, ReplacedMeanwhile
 from shared.storage.frames import StoredFrames
 from shared.storage.instances import BlobMissing, Instances, StoredInstance
 from shared.storage.stores import Stores
@@ -22,6 +22,8 @@ from shared.wire.media import AS_STORED
 from shared.wire.multipart import closing, part_head
 
 FramesOf = Callable[[StoredInstance], Awaitable[StoredFrames]]
+Again = Callable[[StoredInstance], Awaitable[StoredInstance]]
+"""Finds an instance again that was replaced after it was found."""
 
 _SMALL_BYTES = 1024 * 1024
 _FED_BYTES = 64 * 1024
@@ -82,11 +84,11 @@ async def as_part(single: SingleInstance, boundary: str) -> AsyncGenerator[bytes
 
 
 async def as_parts(
-    instances: Instances, found: AsyncIterator[StoredInstance], boundary: str
+    instances: Instances, found: AsyncIterator[StoredInstance], boundary: str, again: Again | None = None
 ) -> AsyncGenerator[bytes, None]:
     """Instances as they are stored, in their order, as the parts of a multipart body.
 
-    Small ones are fetched a few ahead.
+    Small ones are fetched a few ahead. One that is updated again between the two is given in its newest version.
     """
     ahead: deque[tuple[StoredInstance, asyncio.Task[bytes] | None]] = deque()
     first = True
@@ -98,7 +100,7 @@ async def as_parts(
                 if instance is None:
                     more = False
                     break
-                ahead.append((instance, _fetch_small(instances, instance)))
+                ahead.append((instance, _fetch_small(instances, instance, again)))
             if not ahead:
                 break
             instance, fetched = ahead.popleft()
@@ -108,7 +110,7 @@ async def as_parts(
             if fetched is not None:
                 yield head + await fetched
                 continue
-            async with aclosing(_stored(instances, instance)) as chunks:
+            async with aclosing(_newest(instances, instance, again)) as chunks:
                 async for chunk in chunks:
                     yield head + chunk if head else chunk
                     head = b""
@@ -129,14 +131,31 @@ def _delivered_syntax(instance: StoredInstance, syntax: str) -> str:
     return syntax
 
 
-def _fetch_small(instances: Instances, instance: StoredInstance) -> asyncio.Task[bytes] | None:
+def _fetch_small(instances: Instances, instance: StoredInstance, again: Again | None) -> asyncio.Task[bytes] | None:
     """Begin to fetch an instance that fits into memory beside its neighbours."""
-    return asyncio.create_task(_whole(instances, instance)) if instance.length_bytes <= _SMALL_BYTES else None
+    return asyncio.create_task(_whole(instances, instance, again)) if instance.length_bytes <= _SMALL_BYTES else None
 
 
-async def _whole(instances: Instances, instance: StoredInstance) -> bytes:
-    async with aclosing(_stored(instances, instance)) as chunks:
+async def _whole(instances: Instances, instance: StoredInstance, again: Again | None) -> bytes:
+    async with aclosing(_newest(instances, instance, again)) as chunks:
         return b"".join([chunk async for chunk in chunks])
+
+
+async def _newest(instances: Instances, instance: StoredInstance, again: Again | None) -> AsyncGenerator[bytes, None]:
+    """The bytes of an instance, or of what has come in its place before the first of them was read."""
+    begun = False
+    try:
+        async with aclosing(_stored(instances, instance)) as chunks:
+            async for chunk in chunks:
+                begun = True
+                yield chunk
+        return
+    except ReplacedMeanwhile:
+        if begun or again is None:
+            raise
+    async with aclosing(_stored(instances, await again(instance))) as chunks:
+        async for chunk in chunks:
+            yield chunk
 
 
 async def _stored(instances: Instances, instance: StoredInstance) -> AsyncGenerator[bytes, None]:
@@ -145,7 +164,7 @@ async def _stored(instances: Instances, instance: StoredInstance) -> AsyncGenera
             async for chunk in opened.chunks:
                 yield chunk
     except BlobMissing as error:
-        raise NotFound("The instance was deleted a moment ago.") from error
+        raise ReplacedMeanwhile from error
 
 
 async def _re_encoded(

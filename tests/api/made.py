@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -120,6 +121,11 @@ def arrival(method: str = "GET", path: dict[str, str] | None = None, **more: Any
         headers=Headers((name, value) for name, value in lines.items() if value is not None),
         body=more.get("body") or stream(*chunks),
     )
+
+
+def replaced_headers(request: Arrival, lines: list[tuple[str, str]]) -> Arrival:
+    """The request with other header lines, of which names may come twice."""
+    return dataclasses.replace(request, headers=Headers(lines))
 
 
 async def ask(endpoint: Endpoint, request: Arrival, settings: Settings = SETTINGS) -> Reply:

@@ -8,8 +8,9 @@ import pytest
 import yaml
 from openapi_spec_validator import OpenAPIV30SpecValidator
 
-from shared.api import manifest, openapi, pipeline
+from shared.api import browser, manifest, openapi
 from shared.api.breaking import loading
+from shared.api.endpoints import Service
 from shared.api.params import Place
 from tests.api import made
 from tests.support import versions
@@ -84,7 +85,7 @@ def test_paths_and_methods_are_those_that_are_served(label):
     served = {
         ("/" + endpoint.pattern.template.replace(endpoint.pattern.template.split("/")[0], label, 1), method.lower())
         for endpoint in bound().values()
-        if endpoint.version == label and endpoint.operation != "fallback"
+        if endpoint.version == label and isinstance(endpoint.work, Service)
         for method in endpoint.methods
     }
     assert {(one.path, one.method) for one in versioned(documents()[label], label)} == served
@@ -104,7 +105,7 @@ def test_operation_ids_are_unique_and_those_of_the_functions(label):
     served = {
         name
         for name, endpoint in bound().items()
-        if (endpoint.version == label and endpoint.operation != "fallback") or name.startswith("service_")
+        if (endpoint.version == label and isinstance(endpoint.work, Service)) or name.startswith("service_")
     }
     assert {endpoint_of(label, one).name for one in found} == served
 
@@ -255,7 +256,8 @@ def test_quality_is_described_with_its_limits():
 
 
 def test_every_answer_describes_the_headers_it_carries():
-    always = {name for name, _ in pipeline.BASE_HEADERS} | {"api-supported-versions", "api-deprecated-versions"}
+    always = {name for name, _ in browser.headers(made.arrival(), ())}
+    always |= {"api-supported-versions", "api-deprecated-versions"}
     for operation in operations(documents()["v2"]):
         for response in operation.node["responses"].values():
             assert always <= set(response["headers"])

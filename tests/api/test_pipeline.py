@@ -376,8 +376,9 @@ async def test_a_stream_the_client_left_is_closed_and_logged_once(caplog):
 async def test_the_access_line_has_no_values_of_the_request(caplog):
     caplog.set_level(logging.INFO)
     await ask("v2_retrieveStudy", made.arrival(path={"studyInstanceUid": "1.2.3"}, query="PatientName=Doe"))
-    assert "request operation=retrieveStudy version=v2 status=200" in caplog.text
-    assert "1.2.3" not in caplog.text
+    (line,) = [record.getMessage() for record in caplog.records if record.name == pipeline.LOG.name]
+    assert line.startswith("request operation=retrieveStudy version=v2 status=200")
+    assert "1.2.3" not in line
     assert "Doe" not in caplog.text
 
 
@@ -437,6 +438,17 @@ async def test_an_operation_of_other_versions_is_an_unsupported_version_with_its
     assert error["code"] == "UnsupportedApiVersion"
     assert f"https://dicom.example:8080/v1-prerelease/{path}" in error["message"]
     assert made.headers_of(reply)["api-supported-versions"] == "1, 2"
+
+
+@pytest.mark.parametrize("body", [{}, {"chunks": [b"{}"]}, {"chunks": [b"x"], "headers": {"Accept": "x/y"}}])
+@pytest.mark.parametrize("name", ["v1_bulkUpdateStudies", "v1_0_prerelease_bulkUpdateStudiesInPartition"])
+async def test_a_word_that_another_version_has_is_a_404_without_a_body(name, body):
+    """Contract D2 and E28: whatever is sent there, and although these versions are listed."""
+    reply = await miss(
+        name, "POST", "studies/$bulkUpdate", "v1" if name.startswith("v1_b") else "v1-prerelease", **body
+    )
+    assert (reply.status, reply.body) == (404, b"")
+    assert made.headers_of(reply)["api-supported-versions"] == ALL
 
 
 async def test_a_path_that_only_other_versions_have_with_another_method_is_a_404():

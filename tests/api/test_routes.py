@@ -8,13 +8,19 @@ import pytest
 
 from shared.api import manifest, routes
 from shared.api.decode import ManifestError
+from shared.api.fallback import Fallback
 from shared.settings import Settings
 from tests.api import made
 from tests.api.host_rules import Function, pick
 from tests.support.versions import HEADERS, is_known, spellings
 
 UID = {"studyInstanceUid": "1.2", "seriesInstanceUid": "3.4", "sopInstanceUid": "5.6", "frames": "2,1", "frame": "7"}
-PLACES = {**UID, "tagPath": "patientage", "operationId": "0f8fad5bd9cb469fa16570867728950e"}
+PLACES = {
+    **UID,
+    "workitemInstanceUid": "1.9",
+    "tagPath": "patientage",
+    "operationId": "0f8fad5bd9cb469fa16570867728950e",
+}
 
 
 def functions(endpoints) -> list[Function]:
@@ -123,7 +129,7 @@ BULK = """
   - operation: {name}
     method: POST
     path: studies/$bulkMove
-    handler: stow.{handler}
+    handler: stow.store_instances
     tag: Store
     summary: Change many studies
     returns: {{202: nothing}}
@@ -131,21 +137,44 @@ BULK = """
 
 
 def test_a_literal_route_whose_name_sorts_late_is_refused(tmp_path):
-    where = made.folder(tmp_path, v2=lambda text: text + BULK.format(name="updateStudies", handler="update_studies"))
+    where = made.folder(tmp_path, v2=lambda text: text + BULK.format(name="updateStudies"))
     with pytest.raises(ManifestError) as caught:
         made.bound(where)
-    (fault,) = caught.value.faults
-    assert fault.startswith("v2_updateStudies (")
-    assert "is never reached: v2_storeInstancesInStudy (" in fault
+    # The other versions have a function at that path as well, with the same name.
+    faults = [fault for fault in caught.value.faults if "v2_" in fault]
+    assert len(faults) == 1
+    assert faults[0].startswith("v2_updateStudies (")
+    assert "is never reached: v2_storeInstancesInStudy (" in faults[0]
 
 
 def test_the_same_route_with_a_name_that_sorts_early_is_served(tmp_path):
-    where = made.folder(tmp_path, v2=lambda text: text + BULK.format(name="bulkMoveStudies", handler="bulk_move"))
+    where = made.folder(tmp_path, v2=lambda text: text + BULK.format(name="bulkMoveStudies"))
     served = functions(made.bound(where))
     assert pick(served, "POST", "/v2/studies/$BULKmove")[0] == "v2_bulkMoveStudies"
     assert pick(served, "POST", "/v2/studies/1.2")[0] == "v2_storeInstancesInStudy"
     assert pick(served, "POST", "/v2/studies/$BULKupdate")[0] == "v2_bulkUpdateStudies"
-    assert pick(served, "POST", "/v1/studies/$bulkUpdate")[0] == "v1_storeInstancesInStudy"
+    assert pick(served, "POST", "/v1/studies/$bulkMove")[0] == "v1_bulkMoveStudies"
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(api_versions=("v1.0-prerelease", "v1"))])
+def test_a_word_that_another_version_has_is_no_uid_in_the_versions_without_it(settings):
+    endpoints = made.bound(settings=settings)
+    served = functions(endpoints)
+    for label in (
+        one.label for one in manifest.load(made.VERSIONS).versions if one.label.name in ("1.0-prerelease", "1")
+    ):
+        for spelling in spellings(label):
+            for path, suffix in (("studies/$bulkUpdate", ""), ("partitions/p/STUDIES/$BULKUPDATE/", "InPartition")):
+                name, values = pick(served, "POST", f"/{spelling}/{path}")
+                assert (name, values["version"]) == (f"{label.slug}_bulkUpdateStudies{suffix}", spelling)
+                assert isinstance(endpoints[name].work, Fallback)
+            # Only the method that the other version has it with.
+            assert pick(served, "GET", f"/{spelling}/studies/$bulkUpdate")[0] == f"{label.slug}_retrieveStudy"
+            assert pick(served, "POST", f"/{spelling}/studies/1.2")[0] == f"{label.slug}_storeInstancesInStudy"
+
+
+def test_a_word_that_no_row_would_take_needs_no_function_in_the_versions_without_it():
+    assert "v1_0_prerelease_exportStudies" not in made.bound()
 
 
 @pytest.mark.parametrize(
@@ -156,20 +185,20 @@ def test_the_same_route_with_a_name_that_sorts_early_is_served(tmp_path):
     ],
 )
 def test_routes_that_cannot_be_told_apart_are_refused(tmp_path, path, said):
-    extra = BULK.format(name="another", handler="another").replace("studies/$bulkMove", path)
+    extra = BULK.format(name="another").replace("studies/$bulkMove", path)
     with pytest.raises(ManifestError, match=said):
         made.bound(made.folder(tmp_path, v2=lambda text: text + extra))
 
 
 def test_an_operation_named_like_the_partition_twin_of_another_is_refused(tmp_path):
-    extra = BULK.format(name="storeInstancesInPartition", handler="x")
+    extra = BULK.format(name="storeInstancesInPartition")
     with pytest.raises(ManifestError, match="two functions are named 'V2_STOREINSTANCESINPARTITION'"):
         made.bound(made.folder(tmp_path, v2=lambda text: text + extra))
 
 
 def test_function_names_and_routes_the_host_would_drop_are_refused(tmp_path):
     long_name = "a" * 128
-    extra = BULK.format(name=long_name, handler="x")
+    extra = BULK.format(name=long_name)
     with pytest.raises(ManifestError, match="is not a name the host accepts"):
         made.bound(made.folder(tmp_path, v2=lambda text: text + extra))
 
@@ -181,10 +210,14 @@ def test_a_route_the_host_keeps_for_itself_is_refused(tmp_path):
 
 
 def test_all_missing_handlers_are_told_at_once(tmp_path):
+    rule = "{action: read, audit: retrieve}"
     edit = {
         "v1": lambda text: text.replace("stow.store_instances\n", "stow.nothing_there\n").replace(
             "wado.retrieve_study\n", "nowhere.retrieve_study\n"
-        )
+        ),
+        "shapes": lambda text: text.replace(
+            "access:\n", f"access:\n  stow.nothing_there: {rule}\n  nowhere.retrieve_study: {rule}\n"
+        ),
     }
     with pytest.raises(ManifestError) as caught:
         routes.bind(manifest.load(made.folder(tmp_path, **edit)), made.SETTINGS)

@@ -12,13 +12,17 @@ from azurefunctions.extensions.base import RequestTrackerMeta, ResponseTrackerMe
 from azurefunctions.extensions.http.fastapi import Request, Response
 
 from shared.api import triggers
+from shared.api.imports import conduct_of
 from shared.errors import ClientGone
-from shared.settings import Settings
+from shared.settings import ImportSettings, Settings
 from shared.storage.operations import OperationKind, Progress
 from shared.storage.operationstore import message
+from shared.storage.stores import open_stores
+from shared.stow.notices import notice
 from shared.wire.call import Reply
 from tests.api import made
 from tests.support.storage import watched_stores
+from tests.support.versions import MANIFESTS
 
 
 def scope(**more):
@@ -202,3 +206,34 @@ async def test_timers_without_storage_wait_for_the_next_time(azurite, caplog):
         await functions["background_sweep"](None)
     assert "no look at operations: storage is not available" in caplog.text
     assert "no sweep: StoreUnavailable" in caplog.text
+
+
+def import_functions(stores, settings):
+    app = func.FunctionApp()
+    triggers.register_import(app, settings, stores, conduct_of(MANIFESTS, settings))
+    return {one.get_function_name(): one.get_user_function() for one in app.get_functions()}
+
+
+@pytest.mark.azurite
+async def test_messages_and_the_timer_of_imports_reach_the_work(azurite, caplog):
+    async with watched_stores(azurite.connection_string) as (stores, transport):
+        functions = import_functions(stores, Settings())
+        assert set(functions) == {"background_import", "background_import_poison", "background_import_poll"}
+        message = QueueMessage(id="", body=notice("absent.dcm", stores.dropped).encode())
+        await functions["background_import"](message)
+        assert transport.calls == ["HEAD blob", "GET blob"]
+        await functions["background_import_poison"](message)
+        assert "left to the poll" in caplog.text
+        transport.forget()
+        await functions["background_import_poll"](None)
+        assert "PUT blob" in transport.calls  # the container is made
+        transport.fault = lambda _: "before"
+        await functions["background_import_poll"](None)
+    assert "no look at dropped files: storage is not available" in caplog.text
+    assert "absent.dcm" not in caplog.text
+
+
+@pytest.mark.parametrize("settings", [Settings(background=False), Settings(imports=ImportSettings(on=False))])
+def test_an_app_that_imports_nothing_has_no_function_for_it(settings):
+    stores = open_stores(Settings())
+    assert import_functions(stores, settings) == {}

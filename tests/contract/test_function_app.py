@@ -68,11 +68,17 @@ def test_the_first_versions_have_their_functions_with_routes_methods_and_binding
             "searchSeriesOfStudy": ("GET", f"{study}/series"),
             "searchInstancesOfStudy": ("GET", f"{study}/instances"),
             "searchInstancesOfSeries": ("GET", f"{series}/instances"),
+            "createWorkitem": ("POST", "workitems"),
+            "searchWorkitems": ("GET", "workitems"),
+            "retrieveWorkitem": ("GET", "workitems/{workitemInstanceUid}"),
+            "updateWorkitem": ("POST", "workitems/{workitemInstanceUid}"),
+            "changeWorkitemState": ("PUT", "workitems/{workitemInstanceUid}/state"),
+            "requestCancellation": ("POST", "workitems/{workitemInstanceUid}/cancelrequest"),
         }
         if slug != "v1_0_prerelease":
             data["exportStudies"] = ("POST", "export")
-        if slug == "v2":
-            data["bulkUpdateStudies"] = ("POST", "studies/$bulkUpdate")
+        # Versions without bulk update have a function that says so: its word would be read as the UID of a study.
+        data["bulkUpdateStudies"] = ("POST", "studies/$bulkUpdate")
         for operation, (method, path) in data.items():
             expected[f"{slug}_{operation}"] = ([method], f"{lead}/{path}")
             expected[f"{slug}_{operation}InPartition"] = ([method], f"{lead}/partitions/{{partitionName}}/{path}")
@@ -85,6 +91,7 @@ def test_the_first_versions_have_their_functions_with_routes_methods_and_binding
         expected[f"{slug}_updateExtendedQueryTag"] = (["PATCH"], tag)
         expected[f"{slug}_deleteExtendedQueryTag"] = (["DELETE"], tag)
         expected[f"{slug}_getExtendedQueryTagErrors"] = (["GET"], f"{tag}/errors")
+        expected[f"{slug}_listPartitions"] = (["GET"], f"{lead}/partitions")
         expected[f"{slug}_getOperation"] = (["GET"], f"{lead}/operations/{{operationId}}")
         expected[f"{slug}_getOpenApi"] = (["GET"], f"{lead}/api.yaml")
         expected[f"{slug}_getOpenApiJson"] = (["GET"], f"{lead}/api.json")
@@ -121,12 +128,20 @@ def test_background_work_has_its_timers_and_queues(monkeypatch):
     assert timers.items() >= {"background_sweep": "0 */5 * * * *", "background_jobs_wake": "0 * * * * *"}.items()
     assert queues["background_jobs"] == ("dicom-jobs", "DICOM_STORAGE")
     assert queues["background_jobs_poison"] == ("dicom-jobs-poison", "DICOM_STORAGE")
+    assert queues["background_import"] == ("dicom-import", "DICOM_STORAGE")
+    assert queues["background_import_poison"] == ("dicom-import-poison", "DICOM_STORAGE")
+    assert timers["background_import_poll"] == "30 * * * * *"
     assert timers.keys() | queues.keys() == background.keys()
 
 
 def test_an_app_without_background_work_has_no_timers_and_no_queues(monkeypatch):
     functions = load(monkeypatch, DICOM_BACKGROUND="off").app.get_functions()
     assert {one.get_trigger().type for one in functions} == {"httpTrigger"}
+
+
+def test_an_app_without_import_has_none_of_its_functions(monkeypatch):
+    functions = load(monkeypatch, DICOM_IMPORT="off").app.get_functions()
+    assert not [name for one in functions if (name := one.get_function_name()).startswith("background_import")]
 
 
 def test_names_satisfy_the_host(monkeypatch):

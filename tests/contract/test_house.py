@@ -21,6 +21,8 @@ BELOW_THE_DOOR = (
     "changefeed",
     "edits",
     "querytags",
+    "worklist",
+    "partitions",
     "operations",
     "health",
     "wire",

@@ -66,6 +66,24 @@ def test_times_have_placeholders_and_keep_their_zone():
     ]
 
 
+def test_a_time_without_a_zone_has_a_placeholder_where_it_ends_a_text():
+    body = b'["2026-11-22T10:00:00.5", "2026-11-22T10:00:00 or so"]'
+    assert form(JSON, body=body)["json"] == ["<time-1>", "2026-11-22T10:00:00 or so"]
+
+
+def test_ids_of_operations_and_addresses_in_storage_have_placeholders():
+    seen = Placeholders({"storage": "http://127.0.0.1:4711/account", "destination": "key=secret"})
+    one, two = "0f8fad5bd9cb469fa16570867728950e", "1f8fad5bd9cb469fa16570867728950e"
+    body = f'["{one}", "http://127.0.0.1:4711/account/out/{two}/errors.log", "x{one}", "{one}0"]'.encode()
+    told = ["<operation-2>", "<storage-1>/out/<operation-1>/errors.log", f"x{one}", f"{one}0"]
+    assert form(JSON, ("location", f"http://a/v2/operations/{two}"), body=body, seen=seen) == {
+        "status": 200,
+        "headers": {"content-type": JSON[1], "location": "http://a/v2/operations/<operation-1>"},
+        "json": told,
+    }
+    assert seen.filled("<destination-1> <operation-1>") == f"key=secret {two}"
+
+
 def test_a_placeholder_in_a_request_stands_for_what_was_seen():
     seen = Placeholders()
     form(JSON, body=b'"2026-11-22T10:00:00.5+00:00"', seen=seen)

@@ -28,6 +28,7 @@ def loaded(tmp_path, text):
         ("[{step: a}]", "one.yaml, step 1: `step` is its name"),
         ("[{step: a, request: GET}]", "one.yaml, step 1: `step` is its name"),
         ("[{step: a, request: GET x, query: y}]", "one.yaml, step 1: unknown key 'query'"),
+        ("[{step: a, request: GET x, until: ended}]", "one.yaml, step 1: `until` is a status"),
         ("[{step: a, request: GET x, parts: [nothing]}]", "one.yaml, step 1: there is no file 'nothing'"),
         ("[{step: a, request: GET x}, {step: a, request: GET y}]", "one.yaml has two steps named 'a'"),
     ],
@@ -43,6 +44,12 @@ def test_a_version_is_asked_for_what_it_serves_and_for_what_no_row_serves(tmp_pa
     version = golden_replay.versions_of(ROOT)[-1]
     asked = {step.name: step.line(version) for step in scenario.of(version)}
     assert asked == {"a": f"GET /{version.label.text}/studies", "c": "GET /nowhere"}
+
+
+def test_a_step_that_needs_another_operation_is_left_out_where_that_is_not_served(tmp_path):
+    text = "[{step: a, needs: soar, request: GET x}, {step: b, needs: getOperation, request: GET y}]"
+    (scenario,) = loaded(tmp_path, text)
+    assert [step.name for step in scenario.of(golden_replay.versions_of(ROOT)[-1])] == ["b"]
 
 
 def test_bodies_are_files_in_parts_a_file_alone_or_a_text(tmp_path):
@@ -73,7 +80,17 @@ def test_every_file_is_sent_by_a_request_and_is_the_same_every_time():
 
 def test_every_operation_of_every_version_that_reads_or_writes_instances_is_asked():
     asked = {step.operation for scenario in golden_steps.load(ROOT) for step in scenario.steps}
-    groups = {"Store", "Retrieve", "Search", "Delete", "ChangeFeed"}
+    groups = {
+        "Store",
+        "Retrieve",
+        "Search",
+        "Delete",
+        "ChangeFeed",
+        "ExtendedQueryTags",
+        "Update",
+        "Export",
+        "Operations",
+    }
     rows = {row.operation for version in golden_replay.versions_of(ROOT) for row in version.rows if row.tag in groups}
     assert rows
     assert rows - asked == set()

@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -83,6 +86,25 @@ def test_the_death_of_a_child_ends_it_with_the_childs_last_lines(started):
     rest = process.stdout.read()
     assert "the service ended by itself (exit code -9). Its last lines:" in rest
     assert f"Base URL: http://localhost:{port}" in rest.split("Its last lines:")[1]
+
+
+@pytest.mark.slow
+def test_with_an_issuer_it_prints_tokens_that_work_and_a_line_that_stores_a_file_with_one(tmp_path):
+    (port,) = ports.free_ports(1)
+    with running("--port", str(port), "--data", str(tmp_path / "data"), "--auth", "local") as process:
+        printed = read_until(process, "--data-binary")
+        assert run.status_of(port, "/v2/changefeed") == 401
+        answers = {}
+        for name, token in re.findall(r"^(.+):\n(ey\S+)$", printed, re.MULTILINE):
+            headers = {"Authorization": f"Bearer {token}"}
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/v2/changefeed", headers=headers)
+            with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request) as answer:
+                answers[name] = answer.status
+        assert answers == dict.fromkeys(("globalReader", "globalAdmin", "DICOM Data Reader", "DICOM Data Owner"), 200)
+        line = next(line for line in printed.splitlines() if line.strip().startswith("curl ") and "@" in line)
+        command = [*shlex.split(line), "-o", os.devnull, "-w", "%{http_code}"]
+        stored = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+        assert stored.stdout in ("200", "202")
 
 
 def test_a_taken_port_is_named_with_the_way_out(azurite, tmp_path):

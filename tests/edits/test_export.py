@@ -16,6 +16,7 @@ from tests.edits.made import Desk, desk, name_is
 from tests.edits.test_bulk_update import file_of
 from tests.support.files import synthetic_instance
 from tests.support.jobs import received
+from tests.support.storage import WatchedTransport
 
 pytestmark = pytest.mark.azurite
 
@@ -238,6 +239,20 @@ async def test_when_exports_are_off_there_is_nothing_there(azurite):
     async with desk(azurite.connection_string, export=False) as at:
         answer = await begin(at, b"nonsense")
         assert (answer.status, answer.content) == (404, b"")
+
+
+@pytest.mark.parametrize(("permissions", "left"), [("cwad", 0), ("cwa", 1)])
+async def test_an_export_that_cannot_begin_leaves_no_log_where_it_may_delete_it(azurite, permissions, left):
+    transport = WatchedTransport()
+    async with (
+        desk(azurite.connection_string, transport=transport) as at,
+        destination(azurite.connection_string) as out,
+    ):
+        transport.fault = lambda request: "before" if "$batch" in request.url else None
+        body = orjson.dumps(wanted({"blobContainerUri": f"{out.url}?{out.sas(permissions)}"}, "1.2.1"))
+        answer = await at.front.ask("POST", "/v2/export", body, Content_Type="application/json")
+        assert (answer.status, len(await out.blobs())) == (503, left)
+        transport.fault = lambda _: None
 
 
 async def test_the_operation_is_found_where_the_answer_says(azurite):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from shared.storage import tagset
 from shared.storage.tagrows import TABLES
-from tests.querytags.made import JSON, Service, file, service, tag
+from tests.querytags.made import JSON, Service, another_worker, file, service, tag
 from tests.storage.made import rows
 from tests.support.clients import VERSIONS
+from tests.support.storage import Pause
 
 pytestmark = pytest.mark.azurite
 
@@ -74,7 +76,7 @@ WRONG = [
     [tag("00030010", "Study", "SH", "ACME")],
     [tag("PatientSex", "Study"), tag("00100040", "Series")], [{**tag("PatientSex", "Study"), "extra": 1}],
     [{**tag("PatientSex", "Study"), "Path": "PatientAge"}], [tag("PatientSex", "Study")] * 129,
-    b"[" * 100_000, b'[{"path": "' + b"A" * 1_100_000,
+    b"[" * 100_000,
 ]  # fmt: skip
 
 
@@ -84,6 +86,8 @@ async def test_bodies_that_break_a_rule_are_refused_and_add_nothing(azurite):
             answer = await one.ask("POST", "/extendedquerytags", body, Content_Type=JSON)
             assert answer.status == 400, (str(body)[:80], answer.status, answer.content[:200])
             assert answer.content
+        much = b'[{"path": "' + b"A" * 1_100_000
+        assert (await one.ask("POST", "/extendedquerytags", much, Content_Type=JSON)).status == 413
         for kind in ("text/plain", "application/dicom+json", ""):
             answer = await one.ask("POST", "/extendedquerytags", b"[]", Content_Type=kind)
             assert answer.status == 415, kind
@@ -112,6 +116,33 @@ async def test_a_tag_that_is_there_is_a_conflict_and_so_is_an_operation_under_wa
         await one.work()
         await one.add(tag("PatientAge", "Study"))
         assert (await one.ask("POST", "/extendedquerytags", [tag("PatientAge", "Study")])).status == 409
+
+
+async def test_a_tag_that_was_refused_does_not_come_when_the_one_in_its_place_goes(azurite):
+    async with service(azurite.connection_string) as one:
+        await one.add(tag("PatientSex", "Study"))
+        assert (await one.ask("POST", "/extendedquerytags", [tag("PatientSex", "Study")])).status == 409
+        # No operation was begun, which would add it behind the client's back.
+        assert len([row for row in await rows(one.stores, "ops") if str(row["RowKey"]).startswith("o~")]) == 1
+        assert (await one.ask("DELETE", "/extendedquerytags/PatientSex")).status == 204
+        await one.work()
+        assert (await one.ask("GET", "/extendedquerytags")).json() == []
+
+
+async def test_a_tag_that_somebody_else_adds_between_two_looks_ends_the_operation_of_the_slower(azurite):
+    async with service(azurite.connection_string) as one, another_worker(one) as slow:
+        pause = Pause(slow.transport, 1)
+        adding = asyncio.create_task(slow.ask("POST", "/extendedquerytags", [tag("PatientSex", "Study")]))
+        await pause.reached.wait()
+        await one.add(tag("PatientSex", "Study"))
+        pause.go()
+        assert (await adding).status == 409
+        ended = [str(row["status"]) for row in await rows(one.stores, "ops") if str(row["RowKey"]).startswith("o~")]
+        assert sorted(ended) == ["failed", "succeeded"]
+        assert (await one.ask("DELETE", "/extendedquerytags/PatientSex")).status == 204
+        await one.work()
+        assert (await one.ask("GET", "/extendedquerytags")).json() == []
+        await one.add(tag("PatientSex", "Study"))
 
 
 async def test_there_are_128_tags_at_most(azurite):

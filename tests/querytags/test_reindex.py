@@ -14,6 +14,7 @@ from shared.storage import tagwalk
 from tests.querytags.made import Service, another_worker, file, service, tag
 from tests.storage.made import DiesAfter, WorkerDied
 from tests.support.jobs import received
+from tests.support.storage import Pause
 
 pytestmark = pytest.mark.azurite
 
@@ -93,28 +94,6 @@ async def test_stores_and_deletes_beside_the_walk_are_found_as_they_are_in_the_e
         await one.begin(*TAGS)
         await asyncio.gather(one.work(), busy())
         await expect_all_found(one, 8)
-
-
-class Pause:
-    """Holds the calls of a worker from some call on until it is let go."""
-
-    def __init__(self, transport, calls: int) -> None:
-        self._transport = transport
-        self._left = calls
-        self._go = asyncio.Event()
-        self.reached = asyncio.Event()
-        self._send = transport.send
-        transport.send = self._held
-
-    async def _held(self, request, **options):
-        self._left -= 1
-        if self._left < 0 and not self._go.is_set():
-            self.reached.set()
-            await self._go.wait()
-        return await self._send(request, **options)
-
-    def go(self) -> None:
-        self._go.set()
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ async def test_an_update_runs_behind_its_answer_and_its_operation_tells_of_it(cl
     answer = await client.post(BULK_UPDATE, json=body)
     assert answer.status_code == 202, answer.text
     assert answer.headers["Content-Type"].startswith("application/json")
-    assert "Location" not in answer.headers
+    assert answer.headers["Location"] == answer.json()["href"]
     assert answer.json().keys() == {"id", "href"}
     assert answer.headers["api-supported-versions"] == "2"
     state = await wait_for(client, answer.json()["id"])
@@ -58,6 +58,16 @@ async def test_an_update_runs_behind_its_answer_and_its_operation_tells_of_it(cl
         asked = {"msdicom-request-original": "True"}
         metadata = (await client.get(f"/{version}/studies/1.2.77.1/metadata", headers=asked)).json()
         assert {named(one) for one in metadata} == {"Synthetic^Instance"}
+
+
+async def test_a_version_without_it_has_nothing_there(client):
+    body = {"studyInstanceUids": ["1.2.77.1"], "changeDataset": name_is("Neu^Anna")}
+    for spelling in ("v1", "V1.0", "v1.0-prerelease", "v1-prerelease"):
+        for path in ("studies/$bulkUpdate", "studies/%24bulkupdate/", "partitions/p/studies/$bulkUpdate"):
+            for sent in ({"json": body}, {"content": b"x", "headers": {"Content-Type": "application/dicom"}}, {}):
+                answer = await client.post(f"/{spelling}/{path}", **sent)
+                assert (answer.status_code, answer.content) == (404, b""), (spelling, path, sent)
+                assert "1" in answer.headers["api-supported-versions"].split(", ")
 
 
 async def test_an_etag_of_the_new_version_is_none_of_the_original(client):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -16,7 +14,7 @@ from shared.settings import Settings
 from shared.storage.stores import Stores, open_stores
 from tests.storage.made import DEFAULT
 from tests.support.clients import DICOM_JSON, Made, made, new_uid, related, related_type
-from tests.support.served import served
+from tests.support.nursery import Nursery
 from tests.support.storage import fresh_account
 
 pytestmark = [pytest.mark.served, pytest.mark.azurite]
@@ -80,15 +78,13 @@ async def keep_busy(client: httpx.AsyncClient, study: Study) -> None:
         study.held = study.perhaps
 
 
-async def die_at_work(settings: dict[str, str], studies: list[Study]) -> None:
+async def die_at_work(nursery: Nursery, studies: list[Study]) -> None:
     """Start the service, give it work, and kill it in the middle."""
-    async with (
-        served(settings, dies=True) as service,
-        httpx.AsyncClient(base_url=service.url, timeout=30, trust_env=False) as client,
-    ):
+    service = await nursery.born()
+    async with httpx.AsyncClient(base_url=service.url, timeout=30, trust_env=False) as client:
         working = [asyncio.create_task(keep_busy(client, study)) for study in studies]
         await asyncio.sleep(random.uniform(0.15, 1.0))
-        os.kill(service.pid, signal.SIGKILL)
+        service.kill()
         endings = await asyncio.gather(*working, return_exceptions=True)
     for ending in endings:
         assert isinstance(ending, httpx.TransportError), ending
@@ -124,15 +120,15 @@ async def check(stores: Stores, studies: list[Study]) -> None:
 
 async def killed(azurite, times: int) -> None:
     account = fresh_account(azurite.connection_string)
-    settings = {"DICOM_STORAGE": account, "DICOM_BACKGROUND": "off"}
     studies = [Study() for _ in range(4)]
-    for _ in range(times):
-        await die_at_work(settings, studies)
-        stores = open_stores(Settings(storage_connection=account))
-        try:
-            await check(stores, studies)
-        finally:
-            await stores.close()
+    async with Nursery({"DICOM_STORAGE": account, "DICOM_BACKGROUND": "off"}) as nursery:
+        for _ in range(times):
+            await die_at_work(nursery, studies)
+            stores = open_stores(Settings(storage_connection=account))
+            try:
+                await check(stores, studies)
+            finally:
+                await stores.close()
 
 
 async def test_a_service_killed_10_times_loses_nothing_it_acknowledged(azurite):

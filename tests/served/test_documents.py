@@ -13,10 +13,12 @@ from tests.support.clients import DICOM_JSON, Made, store
 from tests.support.documents import Node, Operation, documents, faults, operations, resolved
 from tests.support.images import shipped
 from tests.support.versions import LABELS
+from tests.worklist.made import body, workitem
 
 # Of HTTP itself; no document describes them.
 OF_HTTP = {"content-length", "content-type", "date", "keep-alive", "connection", "server", "transfer-encoding"}
 NO_PARTITIONS = 400
+WORKITEM = "2.25.2001"
 SLOWEST_SECONDS = 60.0
 # One for each version: the three share a store, and so their tags.
 TAGS = ("Occupation", "EthnicGroup", "MilitaryRank", "BranchOfService", "PatientReligiousPreference")
@@ -94,7 +96,11 @@ async def test_every_get_answers_as_the_document_says(client, version, picture):
     document = documents()[version]
     stored = await store(client, f"/{version}", [picture.content])
     assert stored.status_code in (200, 202, 409)
-    values = {**values_of(picture), **await tag_and_operation(client, version)}
+    made = await client.post(
+        f"/{version}/workitems?{WORKITEM}", content=body(workitem()), headers={"Content-Type": DICOM_JSON}
+    )
+    assert made.status_code in (201, 409)
+    values = {**values_of(picture), **await tag_and_operation(client, version), "workitemInstanceUid": WORKITEM}
     seen = set()
     for operation in operations(document):
         if operation.method != "get":
@@ -102,7 +108,7 @@ async def test_every_get_answers_as_the_document_says(client, version, picture):
         path = path_of(operation, values)
         answer = await client.get(path, params=wanted(operation), timeout=SLOWEST_SECONDS)
         expect_as_documented(document, operation, answer)
-        expected = NO_PARTITIONS if "/partitions/" in path else 200
+        expected = NO_PARTITIONS if "/partitions" in path else 200
         assert answer.status_code == expected, (operation.id, answer.text[:200])
         seen.add(operation.id)
     assert {"searchStudies", "retrieveFrames", "getLatestChange", "checkHealth", "retrieveStudyInPartition"} <= seen
@@ -138,8 +144,8 @@ async def test_what_writes_answers_as_the_document_says(client, version):
     document = documents()[version]
     found = {one.id: one for one in operations(document)}
     root, instance, refused = f"/{version}", shipped("CT_small.dcm"), b"no DICOM file"
-    for body, status in ((instance.content, (200, 202)), (instance.content, (409,)), (refused, (409,))):
-        answer = await store(client, root, [body])
+    for content, status in ((instance.content, (200, 202)), (instance.content, (409,)), (refused, (409,))):
+        answer = await store(client, root, [content])
         assert answer.status_code in status
         expect_as_documented(document, found["storeInstances"], answer)
     answer = await store(client, root, [refused], study_uid=instance.study_uid)

@@ -134,7 +134,15 @@ async def test_only_the_app_with_background_on_has_functions_that_no_request_sta
     background = [{name for name in names if name.startswith("background_")} for names in served]
     assert background == [
         set(),
-        {"background_sweep", "background_jobs", "background_jobs_poison", "background_jobs_wake"},
+        {
+            "background_sweep",
+            "background_jobs",
+            "background_jobs_poison",
+            "background_jobs_wake",
+            "background_import",
+            "background_import_poison",
+            "background_import_poll",
+        },
     ]
     tried = [(await one.post("/admin/functions/background_sweep", json={})).status_code for one in apps]
     assert tried == [404, 202]

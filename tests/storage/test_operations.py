@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.errors import OperationRunning, StoreUnavailable, Superseded
+from shared.storage import oldoperations
 from shared.storage.longjson import LONGEST_BYTES
 from shared.storage.operations import OperationKind, OperationStatus, Progress, new_operation_id
 from shared.storage.operationstore import message
@@ -295,4 +296,48 @@ async def test_a_state_that_no_row_takes_is_refused_before_anything_is_written(a
         noise = base64.b64encode(random.Random(1).randbytes(LONGEST_BYTES + 1000)).decode()
         with pytest.raises(ValueError, match="state"):
             await stores.operations.begin(EXPORT, {"noise": noise})
+        assert await keys(stores) == []
+
+
+async def test_operations_that_ended_long_ago_are_forgotten_and_others_are_not(azurite):
+    async with store(azurite.connection_string) as (stores, _, _account):
+        ended = []
+        for _ in range(3):
+            begun = await stores.operations.begin(EXPORT, {})
+            taken = await stores.operations.take(begun.id, "w")
+            ended.append(await stores.operations.save(taken, Progress(done=True)))
+        failed = await stores.operations.begin(EXPORT, {}, alone="export")
+        await stores.operations.fail(await stores.operations.find(failed.id), "for a reason")
+        begun = await stores.operations.begin(EXPORT, {})
+        running = await stores.operations.take((await stores.operations.begin(EXPORT, {})).id, "w")
+        between = ended[1].updated + (ended[2].updated - ended[1].updated) / 2
+        assert await oldoperations.forget(stores._tables, between, most=1) == 1
+        assert await oldoperations.forget(stores._tables, between) == 1
+        assert await oldoperations.forget(stores._tables, between) == 0
+        assert [await stores.operations.find(one.id) is None for one in ended] == [True, True, False]
+        assert await oldoperations.forget(stores._tables, datetime.now(UTC)) == 2
+        left = {key for key in await keys(stores) if key.startswith("o~")}
+        assert left == {f"o~{begun.id}", f"o~{running.id}"}
+        assert (await stores.fsck()).broken == []
+
+
+async def test_the_sweep_forgets_operations_after_90_days(azurite, monkeypatch):
+    async with store(azurite.connection_string) as (stores, _, _account):
+        begun = await stores.operations.begin(EXPORT, {})
+        await stores.operations.save(await stores.operations.take(begun.id, "w"), Progress(done=True))
+        assert timedelta(days=90) == oldoperations.KEPT
+        assert (await stores.sweep.run()).operations_forgotten == 0
+        monkeypatch.setattr(oldoperations, "KEPT", timedelta(0))
+        assert (await stores.sweep.run()).operations_forgotten == 1
+        assert await stores.operations.find(begun.id) is None
+
+
+async def test_two_sweeps_at_once_forget_each_operation_once(azurite):
+    async with store(azurite.connection_string) as (stores, _, _account):
+        for _ in range(4):
+            begun = await stores.operations.begin(EXPORT, {})
+            await stores.operations.save(await stores.operations.take(begun.id, "w"), Progress(done=True))
+        now = datetime.now(UTC)
+        done = await asyncio.gather(*(oldoperations.forget(stores._tables, now) for _ in range(2)))
+        assert sorted(done) == [0, 4]
         assert await keys(stores) == []

@@ -7,14 +7,14 @@ import contextlib
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from shared.dev.host_settings import environment
 from shared.dev.processes import Child, Guard
 from tests.support.azurite import running_azurite
+from tests.support.nursery import forked, own_environment
 from tests.support.storage import handed_out
 from tests.support.whole import expect_whole
 
@@ -35,6 +35,12 @@ class Process(Protocol):
 
     def stop(self, wait_seconds: float) -> None:
         """Ask it to end; after the wait, make it."""
+
+
+class _Numbered(Process, Protocol):
+    @property
+    def pid(self) -> int:
+        """Its number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +71,35 @@ def started(
         code: folder of the release that serves.
     """
     storage = running_azurite().connection_string
-    # Settings of the person who runs the tests stay out of them.
-    inherited = {
-        name: value for name, value in environment().items() if not name.startswith(("DICOM_", "AzureWebJobs"))
-    }
-    chosen = {"AzureWebJobsStorage": storage, "DICOM_STORAGE": storage, **(settings or {})}
-    command = [sys.executable, "-u", "-m", "shared.dev.host", "--port", "0", "--app", str(app)]
-    command += ["--settings", str(code / "local.settings.sample.json")]
-    process = Child("the local host", command, {**inherited, **chosen}, folder=code)
-    guard = Guard(inherited)
-    guard.watch(process.pid)
-    try:
+    # Pages of other origins are the platform's matter: what the app answers is looked at without it.
+    chosen = {"AzureWebJobsStorage": storage, "DICOM_STORAGE": storage, "DICOM_CORS_ORIGINS": "", **(settings or {})}
+    arguments = ["--port", "0", "--app", str(app), "--settings", str(code / "local.settings.sample.json")]
+    with _fork(arguments, chosen) if code == app == ROOT else _child(arguments, chosen, code) as process:
         yield Service(_base_url(process), process.pid, process)
         if app == ROOT and not dies and chosen["DICOM_STORAGE"] in (storage, *handed_out()):
             expect_whole(chosen["DICOM_STORAGE"])
+
+
+@contextlib.contextmanager
+def _fork(arguments: Sequence[str], settings: Mapping[str, str]) -> Iterator[_Numbered]:
+    """A host of this work tree."""
+    process = forked(arguments, settings)
+    try:
+        yield process
+    finally:
+        process.stop(_STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def _child(arguments: Sequence[str], settings: Mapping[str, str], code: Path) -> Iterator[_Numbered]:
+    """A host that imports everything itself: of another release, or with another app."""
+    inherited = own_environment()
+    command = [sys.executable, "-u", "-m", "shared.dev.host", *arguments]
+    process = Child("the local host", command, {**inherited, **settings}, folder=code)
+    guard = Guard(inherited)
+    guard.watch(process.pid)
+    try:
+        yield process
     finally:
         process.stop(_STOP_SECONDS)
         guard.dismiss()
@@ -100,7 +121,7 @@ async def served(
     await asyncio.to_thread(runner.__exit__, None, None, None)
 
 
-def _base_url(process: Child) -> str:
+def _base_url(process: Process) -> str:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         found = _BASE_URL.search(process.last_lines())

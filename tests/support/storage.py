@@ -9,13 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
 from azure.core.exceptions import ServiceRequestError, ServiceResponseError
-from azure.core.pipeline.transport import AsyncHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
+from shared.dev.counting import PassingTransport
 from shared.settings import Settings
-from shared.storage.client import aiohttp_transport
 from shared.storage.stores import Stores, open_stores
 from tests.support.azurite import FRESH_ACCOUNTS, FRESH_KEY, KEY, fresh_account_name
 
@@ -24,7 +22,7 @@ _accounts = itertools.count()
 _handed_out: list[str] = []
 
 
-class WatchedTransport(AsyncHttpTransport[Any, Any]):
+class WatchedTransport(PassingTransport):
     """The real connection to storage, with every call written down.
 
     With `hold` on, calls wait until nothing else moves and are then let go together: `rounds` is how many serial round
@@ -32,31 +30,16 @@ class WatchedTransport(AsyncHttpTransport[Any, Any]):
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.calls: list[str] = []
         self.rounds = 0
         self.fault: Callable[[HttpRequest], str | None] = lambda _: None
-        self._session: aiohttp.ClientSession | None = None
-        self._inner: AsyncHttpTransport[Any, Any] | None = None
         self._hold = False
         self._held: list[asyncio.Future[None]] = []
         self._flying = 0
         self._moved = 0
 
-    async def open(self) -> None:
-        if self._inner is None:
-            self._session = aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
-            self._inner = aiohttp_transport(self._session)
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
     async def send(self, request: HttpRequest, **options: Any) -> AsyncHttpResponse:
-        await self.open()
-        assert self._inner is not None
         self.calls.append(describe(request))
         self._moved += 1
         if self._hold:
@@ -68,7 +51,7 @@ class WatchedTransport(AsyncHttpTransport[Any, Any]):
             raise ServiceRequestError("the connection broke before the request")
         self._flying += 1
         try:
-            response: AsyncHttpResponse = await self._inner.send(request, **options)
+            response = await self.passed_on(request, **options)
         finally:
             self._flying -= 1
             self._moved += 1
@@ -154,3 +137,34 @@ async def watched_stores(connection_string: str, **others: Any) -> AsyncIterator
     finally:
         await stores.close()
         await transport.close()
+
+
+class Pause:
+    """Holds the calls of a worker from some call on until it is let go.
+
+    Args:
+        transport: of the worker.
+        calls: so many pass before.
+        only: calls that are counted and held; others pass.
+    """
+
+    def __init__(
+        self, transport: WatchedTransport, calls: int, only: Callable[[HttpRequest], bool] = lambda _: True
+    ) -> None:
+        self._left = calls
+        self._only = only
+        self._go = asyncio.Event()
+        self.reached = asyncio.Event()
+        self._send = transport.send
+        transport.send = self._held  # type: ignore[method-assign]  # every call of the worker goes through here
+
+    async def _held(self, request: HttpRequest, **options: Any) -> AsyncHttpResponse:
+        if self._only(request):
+            self._left -= 1
+            if self._left < 0 and not self._go.is_set():
+                self.reached.set()
+                await self._go.wait()
+        return await self._send(request, **options)
+
+    def go(self) -> None:
+        self._go.set()

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 from pydicom.charset import python_encoding
 
 from shared.api import params
-from shared.api.about import statement_retrieve, statement_search, statement_store, versionlist
+from shared.api.about import (
+    statement_retrieve,
+    statement_search,
+    statement_security,
+    statement_store,
+    statement_work,
+    statement_worklist,
+    versionlist,
+)
 from shared.api.about.prose import Line, Link, Page, Paragraph, Section, Table, listed
 from shared.api.about.statement import Subject, parameter_table
 from shared.api.lineup import PARTITION_PREFIX
@@ -20,7 +28,7 @@ from shared.dicom.nested import MAX_DEPTH
 from shared.wado.pictures import MAX_CONVERTED_BYTES
 
 # Groups of operations with a part of their own.
-_OWN_PARTS = ("Store", "Retrieve", "Search")
+_OWN_PARTS = ("Store", "Retrieve", "Search", "Worklist")
 
 
 def page(subject: Subject) -> Page:
@@ -41,12 +49,14 @@ def page(subject: Subject) -> Page:
             statement_store.section(subject),
             statement_retrieve.section(subject),
             statement_search.section(subject),
+            *((statement_worklist.section(subject),) if subject.tagged("Worklist") else ()),
+            *statement_work.sections(subject),
             *_other_parameters(subject),
             _limits(subject),
             _problems(subject),
             _headers(subject),
             _CHARACTER_SETS,
-            _SECURITY,
+            statement_security.section(subject),
         ),
     )
 
@@ -197,15 +207,6 @@ _CHARACTER_SETS = Section(
         ),
         Paragraph(
             "DICOM JSON is written in UTF-8 (PS3.18 §F.2.1). Files are given back with the character set they came in."
-        ),
-    ),
-)
-_SECURITY = Section(
-    "Security",
-    (
-        Paragraph(
-            "The service does not ask who a caller is: whoever can reach it can use it. Put it behind the access "
-            "control of the platform, which also gives it TLS. Attribute values are not written to logs."
         ),
     ),
 )

@@ -48,8 +48,10 @@ class Subject:
 
     def statuses(self, row: Row) -> tuple[int, ...]:
         """Every status a row may answer, ascending."""
-        everywhere = (status for status, problem in self.shapes.problems.items() if problem.everywhere)
-        return tuple(sorted({*dict(row.returns), *row.refuses, *everywhere}))
+        guarded = self.shapes.access[row.handler].action is not None
+        problems = self.shapes.problems.items()
+        others = (status for status, problem in problems if problem.everywhere or (guarded and problem.guarded))
+        return tuple(sorted({*dict(row.returns), *row.refuses, *others}))
 
     def media_types(self, row: Row) -> tuple[str, ...]:
         """What a row answers in when all is well; empty when that is never a body."""

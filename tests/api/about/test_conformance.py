@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydicom.uid import UID
 
@@ -9,10 +11,18 @@ from shared.api import manifest
 from shared.api.about import conformance, markdown, statement_retrieve, statement_search, statement_store
 from shared.api.about.statement import SYNTAX_NAMES, Subject
 from shared.dicom.attributes import Level
+from shared.dicom.extendedtags import ALLOWED_VRS, TIME_VRS
 from shared.dicom.reasons import FailureReason, WarningReason
-from shared.settings import Settings
+from shared.edits import change_set
+from shared.edits.export import log_name, results_folder
+from shared.operations.handlers import FINISHED_WORDS
+from shared.querytags.bodies import new_tags
+from shared.settings import AccessSettings, Settings
+from shared.storage import oldoperations, tagset
+from shared.storage.destinationaddress import Access
+from shared.storage.operations import OperationKind, OperationStatus
 from tests.api import made
-from tests.api.about.reading import bound, tables
+from tests.api.about.reading import bound, tables, tags_of
 from tests.support.served import ROOT
 
 SUBJECTS = [Subject(version, made.loaded(), Settings()) for version in made.loaded().versions]
@@ -126,6 +136,24 @@ def test_limits_are_those_of_the_app_that_says_it():
     assert "data partitions are off in this deployment" in text_of(small)
 
 
+@every_version
+def test_every_operation_is_in_the_table_of_data_actions_once(subject):
+    (table,) = tables(text_of(subject))["Security"]
+    listed = [name for row in table for name in row["Operations"].split(", ")]
+    assert sorted(listed) == sorted(row.operation for row in subject.version.rows)
+    allowed = {row["Data action"]: row["Operations"].split(", ") for row in table}
+    assert "deleteStudy" in allowed["delete"]
+    assert "getOpenApi" in allowed["anyone"]
+
+
+def test_the_statement_tells_whether_tokens_are_asked_for():
+    access = AccessSettings(on=True, authority="https://login.example", audiences=("api://one",))
+    on = text_of(Subject(SUBJECTS[0].version, made.loaded(), Settings(access=access)))
+    assert "Access control is on in this deployment" in on
+    assert "https://login.example" in on
+    assert "Access control is off in this deployment" in text_of(SUBJECTS[0])
+
+
 def test_a_deprecated_version_tells_its_end_and_the_headers_about_it(tmp_path):
     manifests = manifest.load(made.folder(tmp_path, v1=made.deprecate))
     for version in manifests.versions:
@@ -139,3 +167,68 @@ def test_a_deprecated_version_tells_its_end_and_the_headers_about_it(tmp_path):
         else:
             assert "Successor" not in life
             assert not {"Deprecation", "Sunset", "Link", "Warning"} & headers
+
+
+def served_by(subject, operation):
+    return any(row.operation == operation for row in subject.version.rows)
+
+
+@every_version
+def test_tags_are_told_with_every_vr_level_and_the_limit(subject):
+    about, vrs = tables(text_of(subject))["Extended query tags"]
+    told = {row["About"]: row["This version"] for row in about}
+    assert told["Levels"] == "study, series, instance"
+    assert told["Tags"] == f"at most {tagset.MOST}"
+    assert {row["VR of a tag"] for row in vrs} == ALLOWED_VRS
+    matching = {row["VR of a tag"]: row["Matching"] for row in vrs}
+    ranged = {vr for vr in ALLOWED_VRS if "range" in matching[vr]}
+    assert ranged == TIME_VRS
+    for vr in ranged:
+        body = [{"path": "00091001", "vr": vr, "privateCreator": "A", "level": "Study"}]
+        assert new_tags(body)[0].vr == vr
+
+
+@every_version
+def test_bulk_update_is_told_of_where_there_is_one_with_what_can_be_changed(subject):
+    found = tables(text_of(subject)).get("Bulk update")
+    assert (found is not None) == served_by(subject, "bulkUpdateStudies")
+    if found is None:
+        return
+    about, attributes = found
+    told = {row["About"]: row["This version"] for row in about}
+    assert told["Studies in a request"] == f"1 to {change_set.MOST_STUDIES}"
+    assert told["Body of a request"] == "at most 1,048,576 bytes"
+    listed = [row["Attribute that can be changed"] for row in attributes]
+    assert {int(tag, 16) for tag in tags_of(listed)} == change_set.CHANGEABLE
+    assert len(listed) == 36
+
+
+@every_version
+def test_export_is_told_of_where_there_is_one_with_destinations_and_layout(subject):
+    found = tables(text_of(subject)).get("Export")
+    assert (found is not None) == served_by(subject, "exportStudies")
+    if found is None:
+        return
+    destinations, layout, _about = found
+    assert {row["Destination"] for row in destinations} == {access.value for access in Access}
+    names = [row["Blob"] for row in layout]
+    assert names == ["{operationId}/results/{study}/{series}/{instance}.dcm", "{operationId}/errors.log"]
+    assert names == [
+        f"{results_folder('{operationId}')}/{{study}}/{{series}}/{{instance}}.dcm",
+        log_name("{operationId}"),
+    ]
+    chosen = replace(subject, settings=Settings(export=False, export_destinations=("sas",)))
+    text = text_of(chosen)
+    assert "off: requests are answered with 404" in text
+    taken = {row["Destination"]: row["Taken here"] for row in tables(text)["Export"][0]}
+    assert taken == {"identity": "no", "sas": "yes", "emulator": "no"}
+
+
+@every_version
+def test_operations_are_told_of_in_the_words_of_the_version(subject):
+    statuses, kinds = tables(text_of(subject))["Operations"]
+    word = FINISHED_WORDS[subject.version.behaviours.finished_operation_word]
+    expected = {status.value for status in OperationStatus} - {"succeeded"} | {word}
+    assert {row["Status of an operation"] for row in statuses} == expected
+    assert {row["Type"] for row in kinds} == {kind.value for kind in OperationKind}
+    assert f"known for {oldoperations.KEPT.days} days after its end" in text_of(subject)
