@@ -20,6 +20,7 @@ from shared.api.access.tokens import Caller
 from shared.api.endpoints import Endpoint, Service
 from shared.api.params import Kind, Place
 from shared.errors import InvalidRequest
+from shared.storage.filerecords import FileRecord
 from shared.wire.call import Headers, Reply
 
 LOG = logging.getLogger("dicom.audit")
@@ -98,11 +99,44 @@ def write(endpoint: Endpoint, service: Service, visit: Visit, reply: Reply) -> N
         LOG.info("%s", json.dumps(_record(endpoint, service, visit, reply), default=str).replace("\x7f", "\\u007f"))
 
 
+def write_import(version: str, mark: str, record: FileRecord) -> None:
+    """Write the record of a file that was imported, or was not.
+
+    Nobody calls: who dropped it is in the log of the storage account. Its path may be somebody's name, so it is not
+    here; `mark` is what the work's own log calls it.
+
+    Args:
+        version: label of the version by whose rules it was judged.
+        mark: of the file.
+        record: how it ended.
+    """
+    uids = {
+        "studyInstanceUid": record.study_uid,
+        "seriesInstanceUid": record.series_uid,
+        "sopInstanceUid": record.sop_instance_uid,
+    }
+    parts: dict[str, Any] = {
+        "time": _now(),
+        "action": "bulk-import-store",
+        "version": version,
+        "outcome": record.status.value,
+        "partition": record.partition,
+        "resources": {name: uid for name, uid in uids.items() if _UIDS.fullmatch(uid)},
+        "mark": mark,
+        "reason": record.failure_reason or None,
+    }
+    LOG.info("%s", json.dumps(_given(parts)))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 # Any: a record is a JSON object.
 def _record(endpoint: Endpoint, service: Service, visit: Visit, reply: Reply) -> dict[str, Any]:
     about = _named(reply.about)
     parts: dict[str, Any] = {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": _now(),
         "action": service.rule.audit,
         "operation": endpoint.operation,
         "version": endpoint.version,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+
+from shared.api import audit
 from shared.api.decode import ManifestError
 from shared.api.manifest import ApiVersion, Manifests
 from shared.settings import Settings
@@ -15,7 +18,9 @@ def conduct_of(manifests: Manifests, settings: Settings) -> ImportConduct:
     Raises:
         ManifestError: the setting names a version that never was.
     """
-    return ImportConduct(rules_of(_version(manifests, settings).behaviours), settings.imports.keep_stored)
+    version = _version(manifests, settings)
+    told = functools.partial(audit.write_import, version.label.text)
+    return ImportConduct(rules_of(version.behaviours), settings.imports.keep_stored, told)
 
 
 def _version(manifests: Manifests, settings: Settings) -> ApiVersion:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -45,6 +46,10 @@ _REASONS = {
 }
 
 
+def _nobody(_mark: str, _record: FileRecord) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImportConduct:
     """How files are imported.
@@ -52,10 +57,12 @@ class ImportConduct:
     Attributes:
         rules: how strictly they are judged.
         keep_stored: whether stored files are kept beside their outcomes.
+        told: is given the mark and the record of each file whose end this worker wrote down, for the audit.
     """
 
     rules: ValidationRules
     keep_stored: bool = False
+    told: Callable[[str, FileRecord], None] = _nobody
 
 
 class ImportFailed(Exception):
@@ -102,6 +109,7 @@ class ImportWork:
             LOG.warning("file %s was taken over by another worker", self.file.mark)
             return
         LOG.info("file %s status=%s bytes=%d", self.file.mark, self.record.status, self.file.length_bytes)
+        self.conduct.told(self.file.mark, self.record)
         await put_away(self.file, self.record, self.stores)
 
     async def _ended(self) -> FileRecord:

@@ -8,12 +8,14 @@ import pytest
 from tests.edits.exporting import destination, wanted
 from tests.served.test_documents import expect_as_documented
 from tests.support.calls import multipart
+from tests.support.clients import DICOM_JSON
 from tests.support.documents import by_id, documents
 from tests.support.files import synthetic_instance
 from tests.support.jobs import wait_for
 from tests.support.served import served
 from tests.support.storage import fresh_account
 from tests.support.versions import LABELS, MANIFESTS, of
+from tests.worklist.made import body, element, state_change, workitem
 
 pytestmark = [pytest.mark.azurite, pytest.mark.served]
 
@@ -146,6 +148,33 @@ async def test_an_export_takes_from_its_partition_only(client, azurite, values):
         assert state["results"]["exported"] == 2, state
         copied = await out.results(answer.json()["id"])
         assert sorted(copied.values()) == sorted(instance(SHARED, number, OURS) for number in (1, 2))
+
+
+async def test_workitems_stay_in_their_partition(client):
+    uid = "2.25.750"
+    sent = {"Content-Type": DICOM_JSON, "Accept": DICOM_JSON}
+    places = {name: f"/v2/partitions/{name}/workitems" for name in ("worklist-a", "worklist-b")}
+    for name, place in places.items():
+        content = body(workitem(t00100020=element("LO", name)))
+        assert (await client.post(f"{place}?{uid}", content=content, headers=sent)).status_code == 201
+    other = body(workitem(t00100020=element("LO", "worklist-b")))
+    assert (await client.post(f"{places['worklist-b']}?{uid}.1", content=other, headers=sent)).status_code == 201
+    claim = body(state_change("IN PROGRESS", "2.25.751"))
+    assert (await client.put(f"{places['worklist-a']}/{uid}/state", content=claim, headers=sent)).status_code == 200
+    states = {"worklist-a": "IN PROGRESS", "worklist-b": "SCHEDULED"}
+    for name, place in places.items():
+        whole = (await client.get(f"{place}/{uid}")).json()
+        assert whole["00100020"]["Value"] == [name]
+        assert whole["00741000"]["Value"] == [states[name]]
+        found = (await client.get(f"{place}?includefield=PatientID")).json()
+        assert {one["00100020"]["Value"][0] for one in found} == {name}
+    here, gone = f"{places['worklist-a']}/{uid}.1", {"Accept": DICOM_JSON}
+    assert (await client.get(here, headers=gone)).status_code == 404
+    assert (await client.post(here, content=body({}), headers=sent)).status_code == 404
+    assert (await client.put(f"{here}/state", content=claim, headers=sent)).status_code == 404
+    assert (await client.post(f"{here}/cancelrequest", content=body({}), headers=sent)).status_code == 404
+    for path in ("workitems", f"workitems/{uid}"):
+        assert (await client.get(f"/v2/partitions/worklist-c/{path}")).status_code == 400
 
 
 async def test_search_by_an_extended_query_tag_stays_in_its_partition(client):

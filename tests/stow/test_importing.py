@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -107,6 +108,25 @@ async def test_a_file_is_stored_byte_by_byte_and_goes(azurite):
         assert not {"reason", "failureReason", "warningReason", "keptAs", "holder", "until"} & outcome.keys()
         assert await on.box.left() == []
         assert await on.box.kept() == ["outcomes/clinic/a/IM0001.dcm.json"]
+
+
+async def test_each_file_leaves_one_record_for_the_audit_without_its_path(azurite, caplog):
+    caplog.set_level(logging.INFO, "dicom.audit")
+    async with bench(azurite) as on:
+        one = made()
+        await on.dropped("Doe^Jane/IM0001.dcm", one.content)
+        await on.dropped("Doe^Jane/no.dcm", b"nothing")
+        records = [json.loads(line.getMessage()) for line in caplog.records if line.name == "dicom.audit"]
+        assert [(line["action"], line["outcome"]) for line in records] == [
+            ("bulk-import-store", "stored"),
+            ("bulk-import-store", "failed"),
+        ]
+        assert records[0]["resources"] == {
+            "studyInstanceUid": one.study_uid,
+            "seriesInstanceUid": one.series_uid,
+            "sopInstanceUid": one.sop_instance_uid,
+        }
+        assert "Doe" not in caplog.text
 
 
 async def test_bytes_are_copied_within_storage_and_not_sent_by_the_worker(azurite):
