@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]  # it ships no types
 import pytest
+import yaml
 
 from shared.api import openapi
 from shared.api.breaking.findings import JSON_SCHEMA
@@ -159,15 +160,16 @@ def test_oasdiff_agrees_on_what_breaks(written):
             assert run.returncode == 1, f"{pair['rule']}: {run.stdout.decode()}"
 
 
-def test_documents_of_ours_are_compared_within_a_second(written, capsys):
-    """All three, from text to findings."""
+def test_comparing_documents_costs_a_few_times_what_reading_them_does(written, capsys):
+    """All three, from text to findings: measured about 1.5 times, beside each other, so that any machine may run it."""
     manifests = front_door.loaded()
     texts = [openapi.as_yaml(openapi.document(version, manifests)).decode() for version in manifests.versions]
     paths = [written(f"{number}.yaml", text) for number, text in enumerate(texts)]
     began = time.process_time()
+    for text in texts * 2:
+        yaml.load(text, yaml.CSafeLoader)
+    read = time.process_time()
     for path in paths:
         assert contract.main(["diff", path, path]) == 0
-    assert time.process_time() - began < 3, (
-        "three comparisons take about half a second on a machine with nothing else to do"
-    )
+    assert time.process_time() - read < 10 * (read - began)
     assert capsys.readouterr().out == "0 ERR, 0 WARN, 0 INFO\n" * 3
