@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help preflight setup run test test-hosts test-rooms test-split test-all lint format types imports contract contract-accept \
-	new-version deprecate retire versions check lock gallery package run-package
+	new-version deprecate retire versions check lock gallery package run-package infra
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -99,11 +99,15 @@ check: setup ## lint, types, imports, contract, tests: all of continuous integra
 	@$(MAKE) --no-print-directory contract
 	@$(MAKE) --no-print-directory -j2 test-hosts test-rooms types
 
+infra: setup ## say what is wrong with the Bicep files, as far as that can be known without Azure
+	@$(VENV_PYTHON) -m shared.dev.infra check
+
 lock: setup ## pin the dependencies of pyproject.toml anew (UPGRADE=1 takes newer versions)
 	@$(VENV_PYTHON) -m shared.dev.lock $(if $(UPGRADE),--upgrade)
 
-package: setup ## build dist/…zip, that is deployed, and list its size (PACKAGE_PYTHON=3.12: for that one; OFFLINE=1)
-	@$(VENV_PYTHON) -m shared.dev.package $(if $(PACKAGE_PYTHON),--python-version="$$PACKAGE_PYTHON") $(if $(OFFLINE),--offline)
+package: setup ## build dist/…zip, that is deployed, and list its size (PACKAGE_PYTHON=3.12, BYTECODE=python3.12, OFFLINE=1)
+	@$(VENV_PYTHON) -m shared.dev.package $(if $(PACKAGE_PYTHON),--python-version="$$PACKAGE_PYTHON") \
+		$(if $(BYTECODE),--bytecode="$$BYTECODE") $(if $(OFFLINE),--offline)
 
 run-package: setup ## as run, but of a package built for this Python and unpacked: what it lacks is missing here too
 	@$(VENV_PYTHON) -m shared.dev.package --python-version here --output build --unpack build/package
