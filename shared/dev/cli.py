@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from shared.dev import (
+    cli_copy,
     cli_export,
     cli_get,
     cli_import,
@@ -42,13 +43,14 @@ def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     made = argparse.ArgumentParser(
         prog="dicom",
-        description="Store, search, get, export and update DICOM instances through a DICOMweb service.",
+        description="Store, copy, search, get, export and update DICOM instances through a DICOMweb service.",
         epilog=_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[common()],
     )
     commands = made.add_subparsers(metavar="COMMAND", required=True)
-    for module in (cli_store, cli_import, cli_search, cli_get, cli_export, cli_operations, cli_tags, cli_versions):
+    modules = (cli_store, cli_import, cli_copy, cli_search, cli_get, cli_export, cli_operations, cli_tags, cli_versions)
+    for module in modules:
         module.add(commands)
     return made
 

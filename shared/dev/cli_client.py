@@ -90,6 +90,9 @@ class Service:
 
     async def root(self, *, partitioned: bool = False) -> str:
         """What addresses begin with."""
+        if self.session.target.is_base:
+            partition = self.session.target.partition
+            return f"{self.session.target.url}/partitions/{partition}" if partition else self.session.target.url
         root = f"{self.session.target.url}/{await self.version()}"
         partition = self.session.target.partition
         return f"{root}/partitions/{partition}" if partitioned and partition else root
@@ -210,7 +213,8 @@ async def opened(session: Session) -> AsyncIterator[Service]:
     target = session.target
     headers = {"User-Agent": "dicom-command"}
     if target.token:
-        headers["Authorization"] = f"Bearer {target.token}"
+        # A token has no spaces (RFC 6750 §2.1); what has one names its scheme itself, such as `Basic …`.
+        headers["Authorization"] = target.token if " " in target.token else f"Bearer {target.token}"
     async with httpx.AsyncClient(
         headers=headers,
         timeout=_TIMEOUT,

@@ -33,6 +33,7 @@ class Target:
         partition: data partition; empty for none.
         trust: whose certificates count; None for those of the machine.
         tries: how often a request is sent before giving up.
+        is_base: whether studies are right below the address, as any DICOMweb server has them.
     """
 
     url: str
@@ -41,6 +42,7 @@ class Target:
     partition: str = ""
     trust: ssl.SSLContext | None = None
     tries: int = _TRIES
+    is_base: bool = False
 
     @property
     def is_local(self) -> bool:
@@ -134,31 +136,47 @@ def session(options: argparse.Namespace, environment: Mapping[str, str]) -> Sess
         url=_url(said("url") or DEFAULT_URL),
         version=_version(said("api_version")),
         token=said("token"),
-        partition=_partition(said("partition")),
+        partition=partition_name(said("partition"), "--partition"),
         trust=_trust(getattr(options, "ca_file", "")),
         tries=getattr(options, "tries", _TRIES),
     )
-    if target.token and not target.url.startswith("https:") and not target.is_local:
-        raise Ended("A token is not sent to another machine without TLS; give an https address as --url.", Exit.USAGE)
+    check_token(target, "--url")
     flags = {name: bool(getattr(options, name, False)) for name in ("json", "quiet", "verbose")}
     return Session(target, Screen(**flags), environment)
 
 
+def check_token(target: Target, option: str) -> None:
+    """Raise when the token would go over the net for all to see."""
+    if target.token and not target.url.startswith("https:") and not target.is_local:
+        raise Ended(
+            f"A token is not sent to another machine without TLS; give an https address as {option}.", Exit.USAGE
+        )
+
+
 def _url(text: str) -> str:
+    bare = address(text, "--url")
+    ending = _VERSION_AT_END.search(bare)
+    if ending:
+        raise Ended(f"--url goes without the version; give --api-version {ending.group()[1:]}.", Exit.USAGE)
+    return bare
+
+
+def address(text: str, option: str) -> str:
+    """An address of a service, without a slash at its end.
+
+    Raises:
+        Ended: it is none, or has what does not belong into it.
+    """
     try:
         parts = urlsplit(text)
         whole = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         whole = False
     if not whole:
-        raise Ended("--url is an address such as https://dicom.example.org or http://localhost:7071.", Exit.USAGE)
+        raise Ended(f"{option} is an address such as https://dicom.example.org or http://localhost:7071.", Exit.USAGE)
     if parts.username is not None or parts.query or parts.fragment:
-        raise Ended("--url has neither user, query nor fragment; --token says who asks.", Exit.USAGE)
-    bare = text.rstrip("/")
-    ending = _VERSION_AT_END.search(bare)
-    if ending:
-        raise Ended(f"--url goes without the version; give --api-version {ending.group()[1:]}.", Exit.USAGE)
-    return bare
+        raise Ended(f"{option} has neither user, query nor fragment; a token says who asks.", Exit.USAGE)
+    return text.rstrip("/")
 
 
 def _version(text: str) -> str:
@@ -170,9 +188,10 @@ def _version(text: str) -> str:
     return f"v{found.group(1)}"
 
 
-def _partition(text: str) -> str:
+def partition_name(text: str, option: str) -> str:
+    """A name of a data partition; empty for none."""
     if text and (not _PARTITION.fullmatch(text) or text in (".", "..")):
-        raise Ended("--partition is 1 to 64 letters, digits, dots, hyphens and underscores.", Exit.USAGE)
+        raise Ended(f"{option} is 1 to 64 letters, digits, dots, hyphens and underscores.", Exit.USAGE)
     return text
 
 

@@ -71,12 +71,20 @@ async def run(options: argparse.Namespace, session: Session) -> int:
 
 def _params(options: argparse.Namespace) -> list[tuple[str, str]]:
     params = [("fuzzymatching", "true")] if options.fuzzy else []
-    for text in options.keys:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise Ended("A key is written as PatientID=value.", Exit.USAGE)
-        params.append((name, value))
+    params += [key_of(text) for text in options.keys]
     return params + [("includefield", field) for field in options.field]
+
+
+def key_of(text: str) -> tuple[str, str]:
+    """A condition of the command line.
+
+    Raises:
+        Ended: it is none.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise Ended("A key is written as PatientID=value.", Exit.USAGE)
+    return name, value
 
 
 async def matches(

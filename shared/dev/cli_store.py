@@ -54,11 +54,21 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         "paths", nargs="+", type=Path, metavar="PATH", help="file or folder; what is no DICOM is skipped"
     )
     parser.add_argument("--journal", type=Path, metavar="FILE", help="remembers what is stored; it is not sent again")
+    add_limits(parser)
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Options that say how much is sent at a time; `limits_of` reads them."""
     parser.add_argument("--parallel", type=_number, default=4, metavar="N", help="requests at once (default: 4)")
     parser.add_argument("--files", type=_number, default=50, metavar="N", help="most files a request (default: 50)")
     parser.add_argument(
         "--mebibytes", type=_number, default=32, metavar="N", help="most MiB a request, one file excepted (default: 32)"
     )
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """What the options say."""
+    return Limits(options.files, options.mebibytes * _MIB, options.parallel)
 
 
 def _number(text: str) -> int:
@@ -71,16 +81,16 @@ def _number(text: str) -> int:
 async def run(options: argparse.Namespace, session: Session) -> int:
     """Store all; exit code 0 when every DICOM file is stored, now or before."""
     check_paths(options.paths)
-    limits = Limits(options.files, options.mebibytes * _MIB, options.parallel)
+    limits = limits_of(options)
     _, size_bytes = await asyncio.to_thread(total, options.paths)
     tally = Tally(session.screen)
     async with opened(session) as service:
         place = await service.root(partitioned=True)
         with (
-            Journal(options.journal, _place(session, place)) as journal,
+            Journal(options.journal, place_of(session, place)) as journal,
             session.screen.bar("Storing", size_bytes, is_bytes=True) as bar,
         ):
-            sending = _Sending(service, limits, journal, tally, bar)
+            sending = Sending(service, limits, journal, tally, bar)
             try:
                 await sending.all_of(options.paths)
             except (Exception, asyncio.CancelledError):
@@ -95,7 +105,7 @@ async def run(options: argparse.Namespace, session: Session) -> int:
     return Exit.WELL if tally.told_of_files and not tally.faults else Exit.REFUSED
 
 
-def _place(session: Session, root: str) -> str:
+def place_of(session: Session, root: str) -> str:
     """What a journal calls the service: a file stored through one version is stored for all of them."""
     _, _, partition = root.removeprefix(session.target.url).lstrip("/").partition("/")
     return f"{session.target.url}/{partition}".rstrip("/")
@@ -117,7 +127,9 @@ def batches(files: Iterable[Found], limits: Limits) -> Iterator[list[Found]]:
 
 
 @dataclass(slots=True)
-class _Sending:
+class Sending:
+    """Files on their way into the service."""
+
     service: Service
     limits: Limits
     journal: Journal
@@ -128,6 +140,7 @@ class _Sending:
     _waiting: asyncio.Queue[list[Found] | None] = field(default_factory=lambda: asyncio.Queue(2))
 
     async def all_of(self, paths: Sequence[Path]) -> None:
+        """Send all that is in and below some places."""
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self.limits.requests):
@@ -158,9 +171,9 @@ class _Sending:
 
     async def _work(self) -> None:
         while batch := await self._waiting.get():
-            await self._send(batch)
+            await self.send(batch)
 
-    async def _send(self, files: list[Found], before: dict[str, Fate] | None = None) -> None:
+    async def send(self, files: list[Found], before: dict[str, Fate] | None = None) -> None:
         """Send files; those whose fate stays open go again, in smaller requests.
 
         Args:
@@ -218,7 +231,7 @@ class _Sending:
     async def _again(self, files: list[Found], pieces: int) -> None:
         size = -(-len(files) // pieces)
         for first in range(0, len(files), size or 1):
-            await self._send(files[first : first + size])
+            await self.send(files[first : first + size])
 
     async def _alone(self, files: list[Found], together: int, left: dict[str, Fate]) -> None:
         if together == 1:
@@ -227,7 +240,7 @@ class _Sending:
                 self._settle(file.path, file.size_bytes, Fate(Outcome.REFUSED, words=words))
             return
         for file in files:
-            await self._send([file], left)
+            await self.send([file], left)
 
 
 class _Body:

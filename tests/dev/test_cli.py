@@ -45,6 +45,7 @@ def chosen(*arguments, **variables):
 
 def test_all_commands_are_there():
     assert sorted(name for name in COMMANDS if " " not in name) == [
+        "copy",
         "export",
         "get",
         "import",

@@ -58,7 +58,7 @@ async def pages_now(root, monkeypatch):
         ids = [AN_ID]
 
         def run(line):
-            words = shlex.split(line)
+            words = shlex.split(line.replace("http://localhost:7071", service.url))
             assert words.pop(0) == "dicom"
             ran = dicom(*(ids[-1] if word == AN_ID else word for word in words), environment=environment)
             assert out.sas() not in ran.both
