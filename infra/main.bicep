@@ -170,7 +170,6 @@ var serviceSettings = {
   DICOM_IMPORT_VERSION: importVersion
   DICOM_IMPORT_STORED: importStored
   DICOM_TRUST_FORWARDED: inbound == 'frontDoor' ? 'on' : 'off'
-  DICOM_SERVER_TIMING: 'off'
   DICOM_AUTH: authMode
   DICOM_AUTH_AUTHORITY: authAuthority
   DICOM_AUTH_AUDIENCES: join(authAudiences, ',')

@@ -85,6 +85,7 @@ class Settings:
         access: who may call.
         cors_origins: origins of pages in browsers that may use the service; `*` alone is all of them.
         trust_forwarded: whether a proxy says how clients reach the service, and clients cannot pretend to be one.
+        server_timing: whether answers tell how long they took, and how long of that storage did.
     """
 
     storage_connection: str = "UseDevelopmentStorage=true"
@@ -102,6 +103,7 @@ class Settings:
     imports: ImportSettings = ImportSettings()
     cors_origins: tuple[str, ...] = ()
     trust_forwarded: bool = False
+    server_timing: bool = False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -129,6 +131,7 @@ class Settings:
         imports = _imports(values, faults)
         cors_origins = _origins(values, faults)
         trust_forwarded = _switch(values, "DICOM_TRUST_FORWARDED", "off", faults)
+        server_timing = _switch(values, "DICOM_SERVER_TIMING", "off", faults)
         if faults:
             raise SettingsError("wrong settings:\n" + "\n".join(f"  - {fault}" for fault in faults))
         return cls(
@@ -147,6 +150,7 @@ class Settings:
             imports=imports,
             cors_origins=cors_origins,
             trust_forwarded=trust_forwarded,
+            server_timing=server_timing,
         )
 
 

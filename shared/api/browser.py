@@ -29,6 +29,7 @@ EXPOSED = (
     "Link",
     "Location",
     "Retry-After",
+    "Server-Timing",
     "Sunset",
     "Warning",
     "WWW-Authenticate",

@@ -23,6 +23,7 @@ from shared.errors import StoreUnavailable, Superseded
 from shared.querytags import reindex
 from shared.storage import schema
 from shared.storage.keys import ulid
+from shared.storage.meter import Meter, metered
 from shared.storage.operations import Operation, OperationKind, Progress
 from shared.storage.stores import Stores
 
@@ -163,11 +164,13 @@ class _Worker:
         """
         while not self.operation.finished:
             began = time.monotonic()
-            failure, time_is_up = await self._step_on(deadline)
+            meter = Meter()
+            with metered(meter):
+                failure, time_is_up = await self._step_on(deadline)
             if failure is not None:
                 # Not in an except block: the failure would be logged as the context of what is raised.
                 await self._failed(failure)
-            self._log(time.monotonic() - began)
+            self._log(time.monotonic() - began, meter)
             if time_is_up and not self.operation.finished:
                 await self.stores.operations.post(self.operation.id)
                 return
@@ -251,13 +254,14 @@ class _Worker:
             raise error
         raise StepFailed(f"a slice of operation {self.operation.id} ended with {fault}")
 
-    def _log(self, seconds: float) -> None:
+    def _log(self, seconds: float, meter: Meter) -> None:
         LOG.info(
-            "slice kind=%s id=%s slice=%d ms=%d percent=%s status=%s",
+            "slice kind=%s id=%s slice=%d ms=%d %s percent=%s status=%s",
             self.operation.kind,
             self.operation.id,
             self.operation.slices,
             seconds * 1000,
+            meter.line(),
             "-" if self.operation.percent is None else self.operation.percent,
             self.operation.status,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -13,6 +12,7 @@ from shared.api.arrival import Arrival, CountedBody
 from shared.api.endpoints import Endpoint, Service
 from shared.api.fallback import Fallback
 from shared.api.patterns import VersionSlot
+from shared.api.usage import Usage, product
 from shared.errors import (
     DicomWebError,
     InvalidRequest,
@@ -23,6 +23,7 @@ from shared.errors import (
     UnsupportedMediaType,
 )
 from shared.settings import Settings
+from shared.storage.meter import metered
 from shared.storage.partitions import DEFAULT_NAME
 from shared.storage.stores import Stores
 from shared.wire import media
@@ -62,7 +63,14 @@ async def answer(endpoint: Endpoint, arrival: Arrival, door: Door) -> Reply:
 
     A streamed body is a `StreamedBody`; whoever sends it closes it.
     """
-    started = time.perf_counter()
+    usage = Usage(product(arrival.headers))
+    with metered(usage.meter):
+        reply = await _answered(endpoint, arrival, door)
+    reply = replace(reply, headers=reply.headers + usage.headers(door.settings))
+    return _logged(reply, endpoint, usage)
+
+
+async def _answered(endpoint: Endpoint, arrival: Arrival, door: Door) -> Reply:
     body = CountedBody(arrival.body, door.settings.max_request_bytes)
     headers = endpoint.headers
     visit = audit.Visit()
@@ -89,8 +97,7 @@ async def answer(endpoint: Endpoint, arrival: Arrival, door: Door) -> Reply:
         await body.read_on()
     farewell = endpoint.farewell.headers(arrival) if endpoint.farewell else ()
     always = browser.headers(arrival, door.settings.cors_origins)
-    reply = replace(reply, headers=always + headers + farewell + reply.headers)
-    return _logged(reply, endpoint, started)
+    return replace(reply, headers=always + headers + farewell + reply.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,18 +181,18 @@ def _partition(service: Service, arrival: Arrival, settings: Settings) -> str:
     return str(params.value_of(service.partition, name))
 
 
-def _logged(reply: Reply, endpoint: Endpoint, started: float) -> Reply:
+def _logged(reply: Reply, endpoint: Endpoint, usage: Usage) -> Reply:
     """The reply; its access line is written now, or at the end of its stream."""
 
     def write(sent_bytes: int, how: str, error: BaseException | None) -> None:
         if error is not None:
             LOG.error("stream failed operation=%s\n%s", endpoint.operation, traces.trace(error))
         LOG.info(
-            "request operation=%s version=%s status=%d ms=%d bytes=%d end=%s",
+            "request operation=%s version=%s status=%d %s bytes=%d end=%s",
             endpoint.operation,
             endpoint.version or "-",
             reply.status,
-            (time.perf_counter() - started) * 1000,
+            usage.line(),
             sent_bytes,
             how,
         )

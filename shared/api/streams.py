@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
+from shared.storage.meter import current, metered
 from shared.wire.call import Reply
 
 COMPLETE = "complete"
@@ -23,11 +24,13 @@ class StreamedBody:
         rest: where further chunks come from.
     """
 
-    __slots__ = ("_ended", "_finished", "_first", "_rest", "sent_bytes")
+    __slots__ = ("_ended", "_finished", "_first", "_meter", "_rest", "sent_bytes")
 
     def __init__(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
         self._first: bytes | None = first
         self._rest = rest
+        # Whoever sends it does so in another context.
+        self._meter = current()
         self._ended = False
         self._finished: Finished | None = None
         self.sent_bytes = 0
@@ -44,7 +47,8 @@ class StreamedBody:
             if self._first is not None:
                 chunk, self._first = self._first, None
             else:
-                chunk = await anext(self._rest)
+                with metered(self._meter):
+                    chunk = await anext(self._rest)
         except StopAsyncIteration:
             self._end(COMPLETE, None)
             raise

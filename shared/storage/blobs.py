@@ -20,6 +20,7 @@ from shared.errors import StoreUnavailable
 from shared.storage.client import BLOB_VERSION, StorageClient, expect
 from shared.storage.errors import StorageFailed
 from shared.storage.keys import SCHEMA
+from shared.storage.meter import note_read
 from shared.storage.schema import NAME, expect_readable
 
 _HEADERS = {"x-ms-version": BLOB_VERSION}
@@ -220,6 +221,7 @@ async def chunks_of(response: AsyncHttpResponse) -> AsyncGenerator[bytes, None]:
     try:
         async with aclosing(raw):
             async for chunk in raw:
+                note_read(len(chunk))
                 yield chunk
     except AzureError as error:
         raise StoreUnavailable from error

@@ -31,6 +31,7 @@ from yarl import URL
 from shared.errors import StoreUnavailable
 from shared.storage.account import Account, sign_blob, sign_table
 from shared.storage.errors import OutcomeUnknown, StorageFailed
+from shared.storage.meter import MeterPolicy
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +167,8 @@ class StorageClient:
         retry = AsyncRetryPolicy(
             retry_total=4, retry_connect=2, retry_read=2, retry_backoff_factor=0.15, retry_backoff_max=4, timeout=45
         )
-        return [retry, self._credential_policy()]
+        # The last one sees each try, with what it sends.
+        return [retry, self._credential_policy(), MeterPolicy()]
 
     def _credential_policy(self) -> SansIOHTTPPolicy[Any, Any] | AsyncHTTPPolicy[Any, Any]:
         if self.account.key is not None:
