@@ -150,7 +150,13 @@ class Sweep:
     async def _sweep_strangers(
         self, known: Collection[str], places: Sequence[DataPartition], orphans_before: datetime, found: Found
     ) -> None:
-        """Delete blobs of writers that died before their first heartbeat; nothing of theirs can have a row."""
+        """Delete blobs of writers that died before their first heartbeat; nothing of theirs can have a row.
+
+        Where no change was ever written down, blobs are more likely those of a store whose tables are still to be
+        restored: they stay.
+        """
+        if not await self._feed.last_number():
+            return
         for partition in places:
             async for page in self._blobs.listed(f"{base36(partition.number)}/", folders=True):
                 for folder in page:

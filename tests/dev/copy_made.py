@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -121,7 +122,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def source(has: list[Made], **habits: object) -> Iterator[Habits]:
+def source(has: list[Made], **habits: Any) -> Iterator[Habits]:
     """The server, for the length of a block."""
     offered = Habits(has, **habits)
     handler = type("Handler", (_Handler,), {"habits": offered})

@@ -183,6 +183,19 @@ async def test_a_blob_without_a_row_is_left_until_it_is_old(azurite):
         await whole(living)
 
 
+async def test_blobs_are_left_alone_as_long_as_their_tables_are_not_there(azurite):
+    """As after half of a restore: the rows that blobs belong to are still to come."""
+    async with two_workers(azurite.connection_string) as (other, _, living):
+        path = "0/stranger/0/abc"
+        await living._blobs.put(path, b"content")
+        found = await living.sweep.run(AT_ONCE, AT_ONCE)
+        assert (found.blobs_deleted, await blob_names(living)) == (0, [path])
+        # The first change shows that this is a store with its tables.
+        await store(other, "1.2.8", ["1.2.8.1"])
+        assert (await living.sweep.run(AT_ONCE, AT_ONCE)).blobs_deleted == 1
+        assert path not in await blob_names(living)
+
+
 async def test_a_sweep_beside_live_writers_finds_nothing_to_do(azurite):
     async with two_workers(azurite.connection_string) as (busy, _, living):
         storing = asyncio.gather(
