@@ -28,7 +28,7 @@ preflight:
 .venv/installed.stamp: requirements-dev.txt | preflight
 	@test -x $(VENV_PYTHON) || { echo "Making .venv with $(PYTHON) ..."; "$(PYTHON)" -m venv .venv; }
 	@echo "Installing the Python packages of requirements-dev.txt into .venv ..."
-	@$(VENV_PYTHON) -m pip install --progress-bar off --require-hashes --requirement requirements-dev.txt
+	@$(VENV_PYTHON) -m pip install --no-compile --progress-bar off --require-hashes --requirement requirements-dev.txt
 	@touch $@
 
 node_modules/installed.stamp: package-lock.json package.json | preflight
@@ -96,8 +96,7 @@ versions: setup ## list all versions, and how long they live
 check: setup ## lint, types, imports, contract, tests: all of continuous integration
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory imports
-	@$(MAKE) --no-print-directory contract
-	@$(MAKE) --no-print-directory -j2 test-hosts test-rooms types
+	@$(MAKE) --no-print-directory -j4 contract test-hosts test-rooms types
 
 infra: setup ## say what is wrong with the Bicep files, as far as that can be known without Azure
 	@$(VENV_PYTHON) -m shared.dev.infra check

@@ -295,7 +295,7 @@ def test_a_reader_that_has_seen_enough_is_no_fault():
     with gateway(
         "", '200 OK\n\n{"current": "v2", "versions": [' + ",".join(['{"label": "v2"}'] * 4_000) + "]}"
     ) as gate:
-        command = f"{sys.executable} -m shared.dev.cli --url {gate.url} versions | head -1"
+        command = f"{shlex.quote(sys.executable)} -m shared.dev.cli --url {gate.url} versions | head -1"
         ran = subprocess.run(
             ["bash", "-c", f"set -o pipefail; {command}"],
             cwd=ROOT,

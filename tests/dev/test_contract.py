@@ -161,9 +161,9 @@ def test_oasdiff_agrees_on_what_breaks(written):
 
 
 def test_comparing_documents_costs_a_few_times_what_reading_them_does(written, capsys):
-    """All three, from text to findings: measured about 1.5 times, beside each other, so that any machine may run it."""
+    """From text to findings: measured about 1.5 times, beside each other, so that any machine may run it."""
     manifests = front_door.loaded()
-    texts = [openapi.as_yaml(openapi.document(version, manifests)).decode() for version in manifests.versions]
+    texts = [openapi.as_yaml(openapi.document(manifests.versions[-1], manifests)).decode()]
     paths = [written(f"{number}.yaml", text) for number, text in enumerate(texts)]
     began = time.process_time()
     for text in texts * 2:
@@ -172,4 +172,4 @@ def test_comparing_documents_costs_a_few_times_what_reading_them_does(written, c
     for path in paths:
         assert contract.main(["diff", path, path]) == 0
     assert time.process_time() - read < 10 * (read - began)
-    assert capsys.readouterr().out == "0 ERR, 0 WARN, 0 INFO\n" * 3
+    assert capsys.readouterr().out == "0 ERR, 0 WARN, 0 INFO\n"

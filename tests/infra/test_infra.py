@@ -196,9 +196,11 @@ def test_without_a_compiler_it_says_so(monkeypatch, tmp_path):
 
 
 def test_a_compiler_sees_the_template_and_every_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", compiler(tmp_path, f'echo "$@" >> {tmp_path}/asked'), prepend=":")
+    monkeypatch.setenv(
+        "PATH", compiler(tmp_path, f'printf "%s|" "$@" >> {tmp_path}/asked; echo >> {tmp_path}/asked'), prepend=":"
+    )
     assert infra.compiled() == "COMPILED"
-    asked = [line.split() for line in (tmp_path / "asked").read_text().splitlines()]
+    asked = [line.split("|") for line in (tmp_path / "asked").read_text().splitlines()]
     assert [(words[0], Path(words[1]).name) for words in asked] == [
         ("build", "main.bicep"),
         ("build-params", "dev.bicepparam"),
