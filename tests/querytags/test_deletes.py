@@ -27,8 +27,10 @@ def archive() -> list[bytes]:
     ]
 
 
-@pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize(
+    ("scope", "every"),
+    [("instance", 11), *(pytest.param(scope, 1, marks=pytest.mark.slow) for scope in SCOPES)],
+)
 async def test_a_delete_cut_off_at_any_call_leaves_no_row_of_a_tag_without_its_instance(azurite, scope, every):
     async def one_case(cut: int) -> bool:
         async with service(azurite.connection_string) as one, another_worker(one) as dying:

@@ -64,7 +64,8 @@ async def test_a_tag_whose_deletion_is_cut_off_is_there_or_gone(azurite, every):
     assert not died[-1]
 
 
-@pytest.mark.parametrize("every", [25, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [1])
 async def test_cleaning_behind_a_tag_that_is_cut_off_is_finished_by_the_next_sweep(azurite, every):
     # Ages that are none: the tag that indexes them has errors, which go with it.
     wrong = tag("PatientAge", "Instance")
@@ -94,7 +95,8 @@ async def test_cleaning_behind_a_tag_that_is_cut_off_is_finished_by_the_next_swe
     assert cut > 25
 
 
-@pytest.mark.parametrize("every", [12, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [1])
 async def test_a_store_that_dies_while_a_tag_is_deleted_leaves_nothing_of_the_tag(azurite, every):
     async def one_case(cut: int) -> tuple[bool, bool]:
         """A store has read the set of tags; then one goes; then the store dies after so many calls."""

@@ -301,6 +301,7 @@ def test_metadata_of_every_stored_file_agrees_with_pydicom(stored: Stored) -> No
     holds(stored.kept(), check)
 
 
+@pytest.mark.slow
 def test_every_uncompressed_file_is_given_in_explicit_vr_little_endian(stored: Stored) -> None:
     pixels: list[str] = []
 

@@ -189,6 +189,7 @@ def test_all_frames_become_native_as_pydicom_decodes_them(stored: Stored) -> Non
     assert 12 * len(compared) >= len(stored.sent)
 
 
+@pytest.mark.slow
 def test_all_frames_become_lossless_jpeg_2000_where_it_can_hold_them(stored: Stored) -> None:
     made: list[str] = []
 

@@ -124,7 +124,9 @@ async def test_a_service_without_storage_says_so_and_works_again_when_storage_is
     assert rig.service.process.exit_code() is None
 
 
-@pytest.mark.parametrize("which", [BLOB, TABLE], ids=["blob", "table"])
+@pytest.mark.parametrize(
+    "which", [pytest.param(BLOB, id="blob"), pytest.param(TABLE, id="table", marks=pytest.mark.slow)]
+)
 async def test_one_of_the_two_services_is_enough_to_be_missed(rig, which):
     kept = made()
     assert (await store(rig.client, "/v2", [kept.content])).status_code == 200

@@ -281,6 +281,7 @@ async def stores(azurite):
         assert (await opened.fsck()).broken == []
 
 
+@pytest.mark.slow
 @QUIET
 @given(STEPS)
 async def test_every_search_finds_what_a_plain_model_has(stores, steps):

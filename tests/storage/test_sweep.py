@@ -98,6 +98,7 @@ class FailsAfter:
         return "before" if self._left < 0 else None
 
 
+@SLOW
 async def test_a_store_that_storage_fails_at_any_call_is_made_whole_or_undone_while_its_worker_lives(azurite):
     sops = {"1.2.9.1", "1.2.9.2"}
 
@@ -133,7 +134,8 @@ async def test_a_store_that_storage_fails_at_any_call_is_made_whole_or_undone_wh
     assert set(outcomes) == {(False, False), (False, True), (True, True)}
 
 
-@pytest.mark.parametrize("scope", [pytest.param("study", marks=SLOW), pytest.param("series", marks=SLOW), "instance"])
+@SLOW
+@pytest.mark.parametrize("scope", ["study", "series", "instance"])
 async def test_a_delete_cut_off_at_any_call_is_finished_or_undone(azurite, scope):
     for cut in range(60):
         async with two_workers(azurite.connection_string) as (dying, transport, living):
