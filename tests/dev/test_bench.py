@@ -32,6 +32,7 @@ async def printed(capsys, *arguments):
 
 
 @pytest.mark.azurite
+@pytest.mark.slow
 async def test_storage_shows_each_call_in_three_ways_with_both_ratios(capsys):
     code, heads, rows = await printed(capsys, "storage", "--rounds", "1", "--calls", "2")
     assert code == 0
@@ -172,6 +173,7 @@ def test_a_ratio_to_nothing_is_not_shown():
 
 
 @pytest.mark.azurite
+@pytest.mark.slow
 async def test_update_shows_what_it_moves_beside_what_is_stored(capsys):
     code, heads, rows = await printed(
         capsys, "update", "--studies", "2", "--instances", "3", "--kilobytes", "200", "--again"

@@ -64,6 +64,7 @@ def anchor(transfer_syntax: str, photometric: str) -> str:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_every_combination_of_the_shipped_files_is_shown(shown_page: PageReader) -> None:
     expected = set()
     for path in sound_files():
@@ -76,6 +77,7 @@ def test_every_combination_of_the_shipped_files_is_shown(shown_page: PageReader)
     assert expected <= shown_page.figures
 
 
+@pytest.mark.slow
 def test_every_transfer_syntax_with_a_codec_is_shown(shown_page: PageReader) -> None:
     shown_syntaxes = {figure.split("-")[0] for figure in shown_page.figures}
     native = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"}
@@ -83,6 +85,7 @@ def test_every_transfer_syntax_with_a_codec_is_shown(shown_page: PageReader) -> 
     assert {anchor(recipe.transfer_syntax, recipe.photometric) for recipe in RECIPES} <= shown_page.figures
 
 
+@pytest.mark.slow
 def test_every_picture_is_there_and_none_too_many(shown: Path, shown_page: PageReader) -> None:
     assert len(shown_page.pictures) == len(shown_page.figures)
     assert set(shown_page.pictures) | {"index.html"} == {path.name for path in shown.iterdir()}
@@ -91,11 +94,13 @@ def test_every_picture_is_there_and_none_too_many(shown: Path, shown_page: PageR
             assert np.asarray(image).std() > 0.5, name  # not one even area
 
 
+@pytest.mark.slow
 def test_the_page_asks_nobody_for_anything(shown: Path, shown_page: PageReader) -> None:
     assert all(re.fullmatch(r"[\w.-]+\.jpg|#[\w.-]+", address) for address in shown_page.addresses)
     assert not re.search(r"https?:|//|@import|url\(|<script", (shown / "index.html").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_the_overview_leads_to_every_picture(shown_page: PageReader) -> None:
     assert {link.removeprefix("#") for link in shown_page.links} == shown_page.figures
 

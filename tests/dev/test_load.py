@@ -71,6 +71,7 @@ def test_a_store_that_cannot_be_used_is_said(capsys):
 
 
 @pytest.mark.azurite
+@pytest.mark.slow
 async def test_the_benchmark_shows_calls_and_rows_of_every_search_and_how_they_grow(capsys):
     assert await asyncio.to_thread(bench.main, ["search", "--sizes", "130", "150", "--rounds", "1"]) == 0
     title, _, head, _, *rows = capsys.readouterr().out.splitlines()

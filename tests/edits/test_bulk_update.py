@@ -189,6 +189,7 @@ async def test_a_study_of_several_series_and_batches_is_updated_as_a_whole(azuri
         assert len({one["sopInstanceUid"] for one in feed[120:]}) == 120
 
 
+@pytest.mark.slow
 async def test_frames_and_pictures_are_the_same_before_and_after(azurite):
     async with desk(azurite.connection_string) as at:
         content = shipped_file("color3d_jpeg_baseline.dcm").read_bytes()

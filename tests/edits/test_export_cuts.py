@@ -55,6 +55,7 @@ async def end(at: Desk, operation: Operation) -> None:
     await at.stores.operations.fail(operation, "the test is over")
 
 
+@pytest.mark.slow
 async def test_every_slice_done_three_times_two_of_them_at_once_has_the_effect_of_one(azurite):
     async with desk(azurite.connection_string) as at, destination(azurite.connection_string) as out:
         files = {**await store(at, "1.2.1", 70), **await store(at, "1.2.2", 60)}

@@ -98,7 +98,7 @@ async def test_stores_and_deletes_beside_the_walk_are_found_as_they_are_in_the_e
 
 @pytest.mark.parametrize(
     ("into", "every"),
-    [("a new study", 3), *(pytest.param(f"a {word} study", 1, marks=pytest.mark.slow) for word in ("new", "known"))],
+    [("a new study", 6), *(pytest.param(f"a {word} study", 1, marks=pytest.mark.slow) for word in ("new", "known"))],
 )
 async def test_a_store_held_up_at_any_call_while_a_tag_comes_is_indexed_by_it(azurite, into, every):
     async def one_case(calls: int) -> bool:

@@ -220,6 +220,7 @@ def test_all_frames_become_lossless_jpeg_2000_where_it_can_hold_them(stored: Sto
     assert 2 * len(made) >= len(stored.sent)
 
 
+@pytest.mark.slow
 def test_every_frame_is_rendered_in_its_size(stored: Stored) -> None:
     def check(entry: Sent) -> None:
         dataset = pydicom.dcmread(entry.path, defer_size=64)
