@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -23,13 +24,13 @@ EXAMPLES = 25
 SECONDS = 1200
 
 
-async def fuzz(url: str, label: str, *choice: str) -> None:
+async def fuzz(folder: Path, url: str, label: str, *choice: str) -> None:
     command = ["run", f"{url}/{label}/api.json", "--url", url, *choice]
     command += ["--checks", "not_a_server_error,status_code_conformance", "--phases", "examples,coverage,fuzzing"]
     command += ["--max-examples", str(EXAMPLES), "--request-timeout", "30", "--continue-on-failure", "--no-color"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", *command),
-        cwd=ROOT,
+        cwd=folder,  # it keeps what it found beside it
         env={**own_environment(), "SCHEMATHESIS_HOOKS": "tests.support.fuzzing", "PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -40,19 +41,19 @@ async def fuzz(url: str, label: str, *choice: str) -> None:
 
 
 @pytest.mark.parametrize("label", LABELS)
-async def test_all_answers_are_documented_and_none_is_a_fault(azurite, label):
+async def test_all_answers_are_documented_and_none_is_a_fault(azurite, label, tmp_path):
     async with served({"DICOM_STORAGE": fresh_account(azurite.connection_string)}) as running:
         await asyncio.to_thread(fuzzing.store, f"{running.url}/{label}/studies")
-        await fuzz(running.url, label, "--exclude-path-regex", "/partitions/")
+        await fuzz(tmp_path, running.url, label, "--exclude-path-regex", "/partitions/")
         await still_well(running.url)
 
 
 @pytest.mark.parametrize("label", LABELS[-1:])
-async def test_all_answers_are_documented_below_partitions(azurite, label):
+async def test_all_answers_are_documented_below_partitions(azurite, label, tmp_path):
     settings = {"DICOM_STORAGE": fresh_account(azurite.connection_string), "DICOM_DATA_PARTITIONS": "on"}
     async with served(settings) as running:
         await asyncio.to_thread(fuzzing.store, f"{running.url}/{label}/partitions/Microsoft.Default/studies")
-        await fuzz(running.url, label, "--include-path-regex", "/partitions")
+        await fuzz(tmp_path, running.url, label, "--include-path-regex", "/partitions")
         await still_well(running.url)
 
 
