@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 from typing import IO, Any
 
-from shared.dev import host_settings
+from shared.dev.host import settings as host_settings
 from shared.errors import StoreUnavailable
 from shared.settings import Settings, SettingsError
 from shared.storage.account import account_of

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shared.dev import host_settings
+from shared.dev.host import settings as host_settings
 from shared.errors import StoreUnavailable
 from shared.settings import Settings, SettingsError
 from shared.storage.fsck import Report

@@ -16,7 +16,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from shared.dev import azurite, host_settings, issuer, package_host, ports
+from shared.dev import azurite, issuer, ports
+from shared.dev.host import settings as host_settings
+from shared.dev.package import host as package_host
 from shared.dev.processes import Child, Guard
 
 _ROOT = Path(__file__).resolve().parents[2]

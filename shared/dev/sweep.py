@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from shared.dev import host_settings
+from shared.dev.host import settings as host_settings
 from shared.errors import StoreUnavailable
 from shared.settings import Settings, SettingsError
 from shared.storage.stores import open_stores

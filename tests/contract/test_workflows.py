@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from shared.dev import lock, package, preflight
+from shared.dev import lock, preflight
+from shared.dev.package import command as package
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".github" / "workflows"

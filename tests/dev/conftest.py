@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from shared.dev import contract
-from shared.dev.host_settings import environment
-from tests.dev import gate_made
+from shared.dev.contract import command as contract
+from shared.dev.host.settings import environment
+from tests.dev.contract import gate_made
 
 
 @pytest.fixture(scope="session")

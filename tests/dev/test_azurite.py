@@ -11,7 +11,7 @@ from azure.storage.blob import BlobServiceClient
 
 from shared.dev import ports
 from shared.dev.azurite import AzuriteError, RunningAzurite, connection_string, expanded
-from shared.dev.host_settings import environment
+from shared.dev.host.settings import environment
 from shared.settings import Settings
 from shared.storage.stores import open_stores
 from tests.support.served import ROOT
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.azurite
 STARTER = """
 import pathlib, sys, time
 from shared.dev.azurite import RunningAzurite
-from shared.dev.host_settings import environment
+from shared.dev.host.settings import environment
 from shared.settings import Settings
 from shared.storage.stores import open_stores
 with RunningAzurite(None, environment()) as azurite:

@@ -11,9 +11,9 @@ import pydicom
 import pytest
 from PIL import Image
 
-from shared.dev import gallery
-from shared.dev.gallery_files import RECIPES, StoredFile, make, read_stored
-from shared.dev.gallery_page import Card, page
+from shared.dev.gallery import command as gallery
+from shared.dev.gallery.files import RECIPES, StoredFile, make, read_stored
+from shared.dev.gallery.page import Card, page
 from shared.dicom.codecs import CODECS
 from tests.support.files import sound_files
 

@@ -7,7 +7,7 @@ import subprocess
 import pathspec
 import pytest
 
-from shared.dev.host_settings import LocalSettingsError, environment, read_values
+from shared.dev.host.settings import LocalSettingsError, environment, read_values
 from shared.settings import DEFAULT_MAX_REQUEST_BYTES, Settings
 from tests.support.served import ROOT
 
@@ -82,7 +82,7 @@ def test_what_the_app_needs_is_deployed(ignored, path):
     [
         "tests/conftest.py",
         "infra/main.bicep",
-        "shared/dev/host.py",
+        "shared/dev/host/command.py",
         "node_modules/azurite/package.json",
         ".venv/bin/python",
         ".azurite/__azurite_db_blob__.json",

@@ -9,7 +9,8 @@ from io import BytesIO
 import pydicom
 import pytest
 
-from shared.dev import bench, load
+from shared.dev import load
+from shared.dev.bench import command as bench
 from shared.dev.load import DEFAULT, file_of, made_study
 from shared.storage.conditions import one_of
 from shared.storage.hits import Criteria

@@ -17,7 +17,7 @@ import pytest
 from shared.api import audit, pipeline
 from shared.api.pipeline import Door
 from shared.dev.azurite import RunningAzurite
-from shared.dev.host_settings import environment
+from shared.dev.host.settings import environment
 from shared.errors import StoreUnavailable
 from shared.settings import Settings
 from shared.storage.schema import READ

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from shared.dev import preflight
-from shared.dev.host_settings import environment
+from shared.dev.host.settings import environment
 from tests.support.served import ROOT
 
 

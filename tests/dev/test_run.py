@@ -14,7 +14,7 @@ import urllib.request
 import pytest
 
 from shared.dev import ports, run
-from shared.dev.host_settings import environment
+from shared.dev.host.settings import environment
 from tests.support.served import ROOT
 
 pytestmark = pytest.mark.azurite

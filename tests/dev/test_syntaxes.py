@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
-from shared.dev import syntaxes
-from shared.dev.bench_report import BenchError, Progress
-from shared.dev.syntax_checks import Answer, Checked, Outcome, compared, expected_of, failed
-from shared.dev.syntax_files import Specimen, raw_frames, specimens
+from shared.dev.bench.report import BenchError, Progress
+from shared.dev.syntaxes import command as syntaxes
+from shared.dev.syntaxes.checks import Answer, Checked, Outcome, compared, expected_of, failed
+from shared.dev.syntaxes.files import Specimen, raw_frames, specimens
 from shared.dicom.codecs import CODECS
 
 NATIVE = {"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"}

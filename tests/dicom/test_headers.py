@@ -16,7 +16,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from shared.dev.gallery_files import StoredFile
+from shared.dev.gallery.files import StoredFile
 from shared.dicom.elements import PIXEL_KEYWORDS
 from shared.dicom.pixels import CannotDecode
 from shared.dicom.recoding import parse_header

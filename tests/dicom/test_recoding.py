@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from shared.dev.gallery_files import StoredFile
+from shared.dev.gallery.files import StoredFile
 from shared.dicom.headers import read_header
 from shared.dicom.pixels import CannotDecode, describe
 from shared.dicom.recoding import Recoder, parse_header

@@ -13,7 +13,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from shared.dev.gallery_files import StoredFile, read_stored
+from shared.dev.gallery.files import StoredFile, read_stored
 from shared.dicom.headers import parse_header
 from shared.dicom.pixels import describe
 from shared.dicom.rendering import render

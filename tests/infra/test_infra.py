@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from shared.dev import infra
-from shared.dev.infra_apps import app_findings
-from shared.dev.infra_policy import MUST
-from shared.dev.infra_properties import record, resources
-from shared.dev.infra_settings import EXACTLY, FOR_THE_PLATFORM, read_by_the_code
-from shared.dev.infra_source import read, read_all, syntax_findings
-from shared.dev.infra_values import UNKNOWN, Values
+from shared.dev.infra import command as infra
+from shared.dev.infra.apps import app_findings
+from shared.dev.infra.policy import MUST
+from shared.dev.infra.properties import record, resources
+from shared.dev.infra.settings import EXACTLY, FOR_THE_PLATFORM, read_by_the_code
+from shared.dev.infra.source import read, read_all, syntax_findings
+from shared.dev.infra.values import UNKNOWN, Values
 from tests.support.served import ROOT
 
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from shared.dev.host_settings import environment
+from shared.dev.host.settings import environment
 from tests.support.clients import store
 from tests.support.images import shipped
 from tests.support.versions import LABELS

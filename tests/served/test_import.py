@@ -16,9 +16,9 @@ import pytest
 from azure.storage.blob import BlobBlock
 from pydicom.uid import JPEG2000Lossless
 
-from shared.dev import bench_service
 from shared.dev.azurite import RunningAzurite
-from shared.dev.host_settings import environment
+from shared.dev.bench import service as bench_service
+from shared.dev.host.settings import environment
 from shared.settings import Settings
 from shared.storage.stores import Stores, open_stores
 from shared.stow import importing

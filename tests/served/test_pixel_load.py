@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from shared.dev.bench_service import Service as Measured
+from shared.dev.bench.service import Service as Measured
 from tests.support.clients import Made, naive_parts, store
 from tests.support.images import decompressed, frames_of, many_frames, shipped
 from tests.support.served import served

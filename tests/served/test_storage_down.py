@@ -15,7 +15,7 @@ import pytest
 
 from shared.dev import ports
 from shared.dev.azurite import Azurite, RunningAzurite, connection_string
-from shared.dev.host_settings import environment
+from shared.dev.host.settings import environment
 from tests.support.clients import ANY_PARTS, DICOM_JSON, SUPPORTED, VERSIONS, made, related, related_type, store
 from tests.support.served import Service, served
 

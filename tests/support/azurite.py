@@ -7,7 +7,7 @@ import functools
 import re
 
 from shared.dev.azurite import Azurite, RunningAzurite, connection_string
-from shared.dev.host_settings import environment
+from shared.dev.host.settings import environment
 
 FRESH_ACCOUNTS = 3000
 FRESH_KEY = "dGVzdA=="

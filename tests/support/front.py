@@ -14,7 +14,7 @@ from shared.api import manifest, pipeline, routes
 from shared.api.arrival import Arrival
 from shared.api.endpoints import Endpoint
 from shared.api.pipeline import Door
-from shared.dev import host_routes
+from shared.dev.host import routes as host_routes
 from shared.settings import Settings
 from shared.storage.stores import Stores
 from shared.wire.call import Headers

@@ -24,8 +24,9 @@ from pathlib import Path
 import httpx
 
 from shared.api import manifest, routes
-from shared.dev import host, ports
-from shared.dev.host_settings import environment
+from shared.dev import ports
+from shared.dev.host import command as host
+from shared.dev.host.settings import environment
 from shared.settings import Settings
 
 _ROOT = Path(__file__).resolve().parents[2]

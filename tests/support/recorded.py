@@ -25,7 +25,7 @@ from xml.etree import ElementTree
 
 import httpx
 
-from shared.dev.host_settings import environment
+from shared.dev.host.settings import environment
 from shared.settings import Settings
 from shared.storage.account import account_of
 from shared.storage.client import BLOB_VERSION, TABLE_VERSION, StorageClient, expect

@@ -8,7 +8,7 @@ from datetime import date
 from shared.api import manifest
 from shared.api.labels import Label
 from shared.api.manifest import ApiVersion
-from shared.dev import version_files
+from shared.dev.versions import files
 from tests.support.served import ROOT
 
 MANIFESTS = manifest.load(ROOT / "versions")
@@ -68,7 +68,7 @@ def file_of_first(label: str) -> str:
     text = (ROOT / "versions" / f"{label}.yaml").read_text(encoding="utf-8")
     retired = next((end for end in MANIFESTS.retired if end.label.text == label), None)
     if retired is not None:
-        text = version_files.copied(file_of_first(FIRST[FIRST.index(label) + 1]), retired.label, date(2026, 11, 21), "")
+        text = files.copied(file_of_first(FIRST[FIRST.index(label) + 1]), retired.label, date(2026, 11, 21), "")
     return re.sub(r"^deprecation: .*$", "deprecation: null", text, flags=re.MULTILINE)
 
 

@@ -1,0 +1,1 @@
+"""Benchmarks: what the service costs, beside something to judge it by."""

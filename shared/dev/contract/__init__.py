@@ -1,0 +1,1 @@
+"""What changed between two documents, and the gate that keeps promises."""

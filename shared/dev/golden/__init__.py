@@ -1,0 +1,1 @@
+"""Golden replies: recorded exchanges that hold what a schema cannot show."""

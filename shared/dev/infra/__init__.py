@@ -1,0 +1,1 @@
+"""What can be known of the Bicep files without Azure."""

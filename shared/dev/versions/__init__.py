@@ -1,0 +1,1 @@
+"""The life of a version, step by step."""
