@@ -13,8 +13,8 @@ VENV_PYTHON := .venv/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight setup run test test-hosts test-rooms test-split test-all lint format types imports contract contract-accept \
-	new-version deprecate retire versions check lock gallery package run-package infra
+.PHONY: help preflight setup run test test-served test-dev test-rooms test-split test-all test-peers \
+	lint format types imports contract contract-accept new-version deprecate retire versions check lock gallery package run-package infra
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -44,10 +44,13 @@ run: setup ## start storage and service, print the base URL (AUTH=local: with to
 test: setup ## run the tests
 	@$(VENV_PYTHON) -m pytest -m "not slow"
 
-test-hosts: setup ## the half of the tests that starts hosts
-	@$(VENV_PYTHON) -m pytest -m "not slow" tests/served tests/dev
+test-served: setup ## a third of the tests, those that go through HTTP; make check runs all three at once
+	@$(VENV_PYTHON) -m pytest -m "not slow" tests/served
 
-test-rooms: setup ## the other half; make check runs both at once
+test-dev: setup ## a third of the tests, those of the tools
+	@$(VENV_PYTHON) -m pytest -m "not slow" tests/dev
+
+test-rooms: setup ## a third of the tests, those of all else
 	@$(VENV_PYTHON) -m pytest -m "not slow" --ignore tests/served --ignore tests/dev
 
 test-split: setup ## run the served suite against two apps on one store, one with the newest version, one with the others
@@ -56,6 +59,9 @@ test-split: setup ## run the served suite against two apps on one store, one wit
 test-all: setup ## run the tests, those marked slow included, then those of test-split
 	@$(VENV_PYTHON) -m pytest
 	@$(MAKE) --no-print-directory test-split
+
+test-peers: setup ## tests with Orthanc, dcmtk, and OHIF in Chromium; first, as root: python -m shared.dev.peers install
+	@$(VENV_PYTHON) -m pytest -m peers tests/peers
 
 lint: setup ## check style and format
 	@$(VENV_PYTHON) -m ruff check .
@@ -93,10 +99,11 @@ retire: setup ## VERSION=v1: end a version whose sunset has come (ON=day)
 versions: setup ## list all versions, and how long they live
 	@$(VENV_PYTHON) -m shared.dev.versions list
 
-check: setup ## lint, types, imports, contract, tests: all of continuous integration
+# Tests wait for storage and for clocks a fifth of their time, so three parts keep two processors busy where two do not.
+check: ## lint, types, imports, contract, tests: all of continuous integration
+	@$(MAKE) --no-print-directory -j2 setup
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory imports
-	@$(MAKE) --no-print-directory -j4 contract test-hosts test-rooms types
+	@$(MAKE) --no-print-directory -j6 contract test-served test-rooms test-dev types imports
 
 infra: setup ## say what is wrong with the Bicep files, as far as that can be known without Azure
 	@$(VENV_PYTHON) -m shared.dev.infra check
@@ -104,7 +111,7 @@ infra: setup ## say what is wrong with the Bicep files, as far as that can be kn
 lock: setup ## pin the dependencies of pyproject.toml anew (UPGRADE=1 takes newer versions)
 	@$(VENV_PYTHON) -m shared.dev.lock $(if $(UPGRADE),--upgrade)
 
-package: setup ## build dist/…zip, that is deployed, and list its size (PACKAGE_PYTHON=3.12, BYTECODE=python3.12, OFFLINE=1)
+package: setup ## build the zip that is deployed into dist, and list its size (PACKAGE_PYTHON=3.12, BYTECODE=python3.12, OFFLINE=1)
 	@$(VENV_PYTHON) -m shared.dev.package $(if $(PACKAGE_PYTHON),--python-version="$$PACKAGE_PYTHON") \
 		$(if $(BYTECODE),--bytecode="$$BYTECODE") $(if $(OFFLINE),--offline)
 

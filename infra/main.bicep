@@ -106,6 +106,9 @@ param maxRequestBytes int = 209715200
 @description('Whether answers tell how long they took, and storage.')
 param serverTiming bool = false
 
+@description('Address of an OpenTelemetry collector (OTLP over HTTP, such as https://collector.example.org:4318) for traces and metrics; empty for none.')
+param openTelemetryEndpoint string = ''
+
 @description('Whether data live in named partitions.')
 param dataPartitions bool = false
 
@@ -146,6 +149,9 @@ param alertEmails string[] = []
 @maxValue(730)
 param logDays int = 30
 
+@description('Versions that are deprecated: the workbook begins with who still calls them.')
+param endingVersions string[] = []
+
 @description('The most that logs may bring in a day, in GB; what comes after that is lost. -1 for no limit.')
 @minValue(-1)
 param logGigabytesPerDay int = 5
@@ -162,6 +168,7 @@ var serviceSettings = {
   DICOM_MAX_REQUEST_BYTES: string(maxRequestBytes)
   DICOM_DATA_PARTITIONS: dataPartitions ? 'on' : 'off'
   DICOM_SERVER_TIMING: serverTiming ? 'on' : 'off'
+  OTEL_EXPORTER_OTLP_ENDPOINT: openTelemetryEndpoint
   DICOM_LEASE_SECONDS: string(leaseSeconds)
   DICOM_EXPORT: exportOn ? 'on' : 'off'
   DICOM_EXPORT_DESTINATIONS: join(exportDestinations, ',')
@@ -371,6 +378,16 @@ module importEvents 'modules/import-events.bicep' = if (importOn) {
   }
 }
 
+module workbook 'modules/workbook.bicep' = {
+  name: 'workbook'
+  params: {
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    endingVersions: endingVersions
+  }
+}
+
 module alerts 'modules/alerts.bicep' = if (!empty(alertEmails)) {
   name: 'alerts'
   params: {
@@ -393,6 +410,9 @@ output address string = inbound == 'frontDoor'
 
 @description('The account that has the data.')
 output dataAccountName string = dataStorage.outputs.name
+
+@description('The workbook: who calls which version, errors, costs.')
+output workbookId string = workbook.outputs.id
 
 @description('Give this identity a role on each container that is meant for exports.')
 output identityPrincipalId string = identity.properties.principalId

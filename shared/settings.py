@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 DEFAULT_MAX_REQUEST_BYTES = 200 * 1024 * 1024
@@ -86,6 +86,7 @@ class Settings:
         cors_origins: origins of pages in browsers that may use the service; `*` alone is all of them.
         trust_forwarded: whether a proxy says how clients reach the service, and clients cannot pretend to be one.
         server_timing: whether answers tell how long they took, and how long of that storage did.
+        telemetry: the standard variables of OpenTelemetry that are set, by name; api/telemetry/targets.py reads them.
     """
 
     storage_connection: str = "UseDevelopmentStorage=true"
@@ -104,6 +105,8 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     trust_forwarded: bool = False
     server_timing: bool = False
+    # Not shown: one of them holds the keys of a backend.
+    telemetry: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
@@ -151,6 +154,7 @@ class Settings:
             cors_origins=cors_origins,
             trust_forwarded=trust_forwarded,
             server_timing=server_timing,
+            telemetry=tuple((name, text) for name, text in values.items() if name.startswith("OTEL_") and text.strip()),
         )
 
 

@@ -18,13 +18,15 @@ from typing import NoReturn
 import orjson
 
 from shared.api import traces
+from shared.api.telemetry.told import OFF, Telemetry, Work
 from shared.edits import bulk_update, export
 from shared.errors import StoreUnavailable, Superseded
 from shared.querytags import reindex
 from shared.storage import schema
 from shared.storage.keys import ulid
+from shared.storage.leases import work_while_held
 from shared.storage.meter import Meter, metered
-from shared.storage.operations import Operation, OperationKind, Progress
+from shared.storage.operations import Operation, OperationKind, OperationStatus, Progress
 from shared.storage.stores import Stores
 
 LOG = logging.getLogger(__name__)
@@ -44,7 +46,6 @@ FAULTY_TRIES = 5
 """So many tries without progress, and a message that the host gave up: the operation has failed."""
 MOST_TRIES = 20
 """So many tries without progress, however they ended: also work that kills its worker comes to an end."""
-_RENEWALS = 3
 _RETRY_SECONDS = 30
 
 
@@ -56,7 +57,14 @@ class StepFailed(Exception):
     """A slice ended with an error of its own; named without its message, which may quote attribute values."""
 
 
-async def run(text: str, stores: Stores, steps: Steps = STEPS, budget_seconds: float = BUDGET_SECONDS) -> None:
+async def run(
+    text: str,
+    stores: Stores,
+    steps: Steps = STEPS,
+    budget_seconds: float = BUDGET_SECONDS,
+    telemetry: Telemetry = OFF,
+    parent: str = "",
+) -> None:
     """Work on the operation that a message names, and post the next message when something is left to do.
 
     Args:
@@ -64,6 +72,8 @@ async def run(text: str, stores: Stores, steps: Steps = STEPS, budget_seconds: f
         stores: the stores of this worker.
         steps: how each kind is worked on.
         budget_seconds: no slice begins after so much time.
+        telemetry: told of each slice.
+        parent: `traceparent` of what brought the message; empty for nobody's.
 
     Raises:
         BadMessage: the message cannot be understood, or nobody here does such work.
@@ -79,21 +89,22 @@ async def run(text: str, stores: Stores, steps: Steps = STEPS, budget_seconds: f
         await stores.operations.release(taken)
         raise BadMessage(f"nobody here works on operations of kind {taken.kind}")
     if taken.tries > MOST_TRIES:
-        await _give_up(taken, stores)
+        await _give_up(taken, stores, telemetry)
         return
-    worker = _Worker(stores, steps[taken.kind], taken)
+    worker = _Worker(stores, steps[taken.kind], taken, telemetry, parent)
     try:
         await worker.work(time.monotonic() + budget_seconds)
     except Superseded:
         LOG.warning("operation %s was taken over by another worker", operation_id)
 
 
-async def poison(text: str, stores: Stores) -> None:
+async def poison(text: str, stores: Stores, telemetry: Telemetry = OFF) -> None:
     """See to the operation of a message that the host gave up: it has failed, unless only storage was away.
 
     Args:
         text: the message.
         stores: the stores of this worker.
+        telemetry: told when the operation has failed.
 
     Raises:
         StoreUnavailable: storage failed. The host shows the message again.
@@ -108,7 +119,7 @@ async def poison(text: str, stores: Stores) -> None:
     if operation.tries < FAULTY_TRIES:
         await stores.operations.post(operation.id, _RETRY_SECONDS)
     else:
-        await _give_up(operation, stores)
+        await _give_up(operation, stores, telemetry)
 
 
 async def wake(stores: Stores) -> int:
@@ -120,7 +131,7 @@ async def wake(stores: Stores) -> int:
     return len(stale)
 
 
-async def _give_up(operation: Operation, stores: Stores) -> None:
+async def _give_up(operation: Operation, stores: Stores, telemetry: Telemetry) -> None:
     reason = f"Given up after {operation.tries} tries that got nowhere."
     if operation.fault:
         reason += f" The last one ended with {operation.fault}; the log of the service says where."
@@ -130,6 +141,7 @@ async def _give_up(operation: Operation, stores: Stores) -> None:
         LOG.info("operation %s has gone on after all", operation.id)
         return
     LOG.error("operation kind=%s id=%s failed: %s", operation.kind, operation.id, reason)
+    telemetry.operation_ended(operation.kind.value, OperationStatus.FAILED.value)
 
 
 def _operation_id(text: str) -> str:
@@ -153,6 +165,8 @@ class _Worker:
     stores: Stores
     step: Step
     operation: Operation
+    telemetry: Telemetry
+    parent: str
 
     async def work(self, deadline: float) -> None:
         """Do slices until the operation ends or time is up.
@@ -167,10 +181,12 @@ class _Worker:
             meter = Meter()
             with metered(meter):
                 failure, time_is_up = await self._step_on(deadline)
+            seconds = time.monotonic() - began
             if failure is not None:
+                self._tell("failed try", seconds, meter, failed=True)
                 # Not in an except block: the failure would be logged as the context of what is raised.
                 await self._failed(failure)
-            self._log(time.monotonic() - began, meter)
+            self._log(seconds, meter)
             if time_is_up and not self.operation.finished:
                 await self.stores.operations.post(self.operation.id)
                 return
@@ -196,39 +212,15 @@ class _Worker:
         Raises:
             Superseded: another worker has the operation; the slice was cut off.
         """
-        over = asyncio.Event()
-        working = asyncio.ensure_future(self.step(self.operation, self.stores))
-        keeping = asyncio.create_task(self._keep(over))
-        try:
-            await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            over.set()
-            if not working.done():
-                working.cancel()
-            outcome, lost = await asyncio.gather(working, keeping, return_exceptions=True)
-        for ending in (lost, outcome):
-            if isinstance(ending, BaseException):
-                raise ending
-        assert isinstance(outcome, Progress), "a step gives the progress it made"
-        return outcome
+        return await work_while_held(
+            f"operation {self.operation.id}",
+            self.stores.operations.lease,
+            self.step(self.operation, self.stores),
+            self._renew,
+        )
 
-    async def _keep(self, over: asyncio.Event) -> None:
-        """Renew the lease now and then until the slice is over.
-
-        A renewal that has begun is finished: were it cut off, nobody would know the row's new ETag.
-
-        Raises:
-            Superseded: the lease has run out, and another worker has the operation.
-        """
-        pause = self.stores.operations.lease.total_seconds() / _RENEWALS
-        while not over.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), pause)
-                return
-            try:
-                self.operation = await self.stores.operations.renew(self.operation)
-            except StoreUnavailable:
-                LOG.warning("lease of operation %s was not renewed: storage is not available", self.operation.id)
+    async def _renew(self) -> None:
+        self.operation = await self.stores.operations.renew(self.operation)
 
     async def _let_go(self) -> None:
         """The worker is being stopped: have another one go on."""
@@ -265,3 +257,9 @@ class _Worker:
             "-" if self.operation.percent is None else self.operation.percent,
             self.operation.status,
         )
+        self._tell(self.operation.status.value, seconds, meter)
+        if self.operation.finished:
+            self.telemetry.operation_ended(self.operation.kind.value, self.operation.status.value)
+
+    def _tell(self, status: str, seconds: float, meter: Meter, *, failed: bool = False) -> None:
+        self.telemetry.worked(Work(f"{self.operation.kind} slice", status, meter, seconds, failed, self.parent))

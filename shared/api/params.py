@@ -20,7 +20,9 @@ _DATE_TIME = re.compile(
     r"(?:(?<=:[0-9]{2}:[0-9]{2})\.(?P<fraction>[0-9]{1,30}))?(?P<zone>[Zz]|[+ -][0-9]{2}:?[0-9]{2})"
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
+_LARGEST_NUMBER = 2**63 - 1
+"""Of 64 bits, as the documents' int64 says."""
 _MOST_FRAMES = 10_000
 
 
@@ -127,7 +129,8 @@ def _matching_keys(parameters: Iterable[Parameter], pairs: Iterable[tuple[str, s
 
 def value_of(parameter: Parameter, raw: str | None) -> object:
     """One typed value; the default when `raw` is None."""
-    if raw is None:
+    # An empty time is none, as in the original: forms send it so.
+    if raw is None or (parameter.kind is Kind.DATE_TIME and not raw.strip(" ")):
         return _DEFAULTS.get(parameter.kind, parameter.default)
     return _READERS[parameter.kind](parameter, raw)
 
@@ -183,7 +186,8 @@ def _whole_number(parameter: Parameter, raw: str) -> int:
 
 
 def _number(raw: str) -> int | None:
-    return int(raw) if _NUMBER.fullmatch(raw.strip(" ")) else None
+    number = int(raw) if _NUMBER.fullmatch(raw.strip(" ")) else None
+    return number if number is not None and abs(number) <= _LARGEST_NUMBER else None
 
 
 def _frame_number(parameter: Parameter, raw: str) -> int:

@@ -12,6 +12,7 @@ from shared.api.arrival import Arrival, CountedBody
 from shared.api.endpoints import Endpoint, Service
 from shared.api.fallback import Fallback
 from shared.api.patterns import VersionSlot
+from shared.api.telemetry.told import OFF, Ending, Telemetry, Visit
 from shared.api.usage import Usage, product
 from shared.errors import (
     DicomWebError,
@@ -46,12 +47,14 @@ class Door:
         settings: of the app.
         undeclared: called with operation and status when a row answers a status it does not name.
         gate: who gets in; what the settings say of it when none is given.
+        telemetry: told of each request.
     """
 
     stores: Stores
     settings: Settings
     undeclared: Callable[[str, int], None] = log_undeclared
     gate: Gate = None  # type: ignore[assignment] # set below: no reader ever sees None
+    telemetry: Telemetry = OFF
 
     def __post_init__(self) -> None:
         if self.gate is None:
@@ -64,10 +67,15 @@ async def answer(endpoint: Endpoint, arrival: Arrival, door: Door) -> Reply:
     A streamed body is a `StreamedBody`; whoever sends it closes it.
     """
     usage = Usage(product(arrival.headers))
-    with metered(usage.meter):
-        reply = await _answered(endpoint, arrival, door)
+    visit = door.telemetry.begun(endpoint, arrival)
+    try:
+        with metered(usage.meter):
+            reply = await _answered(endpoint, arrival, door)
+    except BaseException:
+        visit.dropped()
+        raise
     reply = replace(reply, headers=reply.headers + usage.headers(door.settings))
-    return _logged(reply, endpoint, usage)
+    return _logged(reply, endpoint, usage, visit)
 
 
 async def _answered(endpoint: Endpoint, arrival: Arrival, door: Door) -> Reply:
@@ -181,8 +189,8 @@ def _partition(service: Service, arrival: Arrival, settings: Settings) -> str:
     return str(params.value_of(service.partition, name))
 
 
-def _logged(reply: Reply, endpoint: Endpoint, usage: Usage) -> Reply:
-    """The reply; its access line is written now, or at the end of its stream."""
+def _logged(reply: Reply, endpoint: Endpoint, usage: Usage, visit: Visit) -> Reply:
+    """The reply; its access line is written, and telemetry is told, now or at the end of its stream."""
 
     def write(sent_bytes: int, how: str, error: BaseException | None) -> None:
         if error is not None:
@@ -196,6 +204,7 @@ def _logged(reply: Reply, endpoint: Endpoint, usage: Usage) -> Reply:
             sent_bytes,
             how,
         )
+        visit.ended(Ending(reply.status, usage, sent_bytes, how, "" if error is None else traces.name(error)))
 
     if isinstance(reply.body, streams.StreamedBody):
         reply.body.on_end(write)

@@ -7,6 +7,7 @@ time, so the imports they need are real ones and the closures have a single clas
 import contextlib
 import dataclasses
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -20,8 +21,10 @@ from shared.api.arrival import Arrival
 from shared.api.endpoints import Endpoint
 from shared.api.pipeline import Door
 from shared.api.streams import StreamedBody
+from shared.api.telemetry.told import OFF, Telemetry, Work
 from shared.errors import ClientGone, StoreUnavailable
 from shared.settings import Settings
+from shared.storage.meter import Meter, metered
 from shared.storage.operationstore import POISON_QUEUE, QUEUE
 from shared.storage.stores import Stores
 from shared.stow import importing
@@ -53,7 +56,11 @@ def register(app: func.FunctionApp, endpoints: Sequence[Endpoint], door: Door) -
 
 
 def register_background(
-    app: func.FunctionApp, settings: Settings, stores: Stores, steps: jobs.Steps = jobs.STEPS
+    app: func.FunctionApp,
+    settings: Settings,
+    stores: Stores,
+    steps: jobs.Steps = jobs.STEPS,
+    telemetry: Telemetry = OFF,
 ) -> None:
     """Make the timer and queue triggers, if this app does the work that no request waits for.
 
@@ -61,20 +68,30 @@ def register_background(
     """
     if not settings.background:
         return
-    _register_sweep(app, stores)
-    _register_jobs(app, stores, steps)
+    _register_sweep(app, stores, telemetry)
+    _register_jobs(app, stores, steps, telemetry)
 
 
 def register_import(
-    app: func.FunctionApp, settings: Settings, stores: Stores, conduct: importing.ImportConduct
+    app: func.FunctionApp,
+    settings: Settings,
+    stores: Stores,
+    conduct: importing.ImportConduct,
+    telemetry: Telemetry = OFF,
 ) -> None:
     """Make the queue and timer triggers that store dropped files, if this app does such work."""
     if not settings.background or not settings.imports.on:
         return
     queue = settings.imports.container
 
-    async def run(message: func.QueueMessage) -> None:
-        await importing.run(message.get_body().decode(), stores, conduct)
+    async def run(message: func.QueueMessage, context: func.Context) -> None:
+        parent = traceparent(context)
+
+        def measured(status: str, seconds: float, meter: Meter) -> None:
+            telemetry.worked(Work("import", status, meter, seconds, status == importing.TRIED, parent))
+
+        measuring = dataclasses.replace(conduct, measured=measured)
+        await importing.run(message.get_body().decode(), stores, measuring)
 
     async def poison(message: func.QueueMessage) -> None:
         importing.poison(message.get_body().decode(), stores)
@@ -93,26 +110,38 @@ def register_import(
     app.function_name("background_import_poll")(timed(poll))
 
 
-def _register_sweep(app: func.FunctionApp, stores: Stores) -> None:
+def traceparent(context: func.Context) -> str:
+    """What the host says of the trace that an invocation is part of (W3C Trace Context); empty for nothing."""
+    return str(context.trace_context.trace_parent or "")
+
+
+def _register_sweep(app: func.FunctionApp, stores: Stores, telemetry: Telemetry) -> None:
 
     async def sweep(timer: func.TimerRequest) -> None:
+        began, meter = time.monotonic(), Meter()
         try:
-            found = await stores.sweep.run()
+            with metered(meter):
+                found = await stores.sweep.run()
         except StoreUnavailable as error:
             LOG.warning("no sweep: %s", type(error).__name__)
+            telemetry.worked(Work("sweep", "failed", meter, time.monotonic() - began, failed=True))
             return
-        LOG.info("sweep %s", " ".join(f"{name}={number}" for name, number in dataclasses.asdict(found).items()))
+        seconds = time.monotonic() - began
+        told = " ".join(f"{name}={number}" for name, number in dataclasses.asdict(found).items())
+        LOG.info("sweep %s ms=%d %s", told, seconds * 1000, meter.line())
+        telemetry.worked(Work("sweep", "succeeded", meter, seconds))
 
     timed = app.timer_trigger(schedule=SWEEP_SCHEDULE, arg_name="timer", run_on_startup=False)
     app.function_name("background_sweep")(timed(sweep))
 
 
-def _register_jobs(app: func.FunctionApp, stores: Stores, steps: jobs.Steps) -> None:
-    async def run(message: func.QueueMessage) -> None:
-        await jobs.run(message.get_body().decode(), stores, steps)
+def _register_jobs(app: func.FunctionApp, stores: Stores, steps: jobs.Steps, telemetry: Telemetry) -> None:
+    async def run(message: func.QueueMessage, context: func.Context) -> None:
+        text = message.get_body().decode()
+        await jobs.run(text, stores, steps, telemetry=telemetry, parent=traceparent(context))
 
     async def poison(message: func.QueueMessage) -> None:
-        await jobs.poison(message.get_body().decode(), stores)
+        await jobs.poison(message.get_body().decode(), stores, telemetry)
 
     async def wake(timer: func.TimerRequest) -> None:
         try:

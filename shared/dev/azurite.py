@@ -16,8 +16,8 @@ from typing import IO
 
 from shared.dev import ports
 from shared.dev.processes import Child, Guard
+from shared.dev.repository import ROOT
 
-_ROOT = Path(__file__).resolve().parents[2]
 _SERVICES = ("blob", "queue", "table")
 DEFAULT_PORTS = (10000, 10001, 10002)
 DEVELOPMENT_STORAGE = "UseDevelopmentStorage=true"
@@ -135,7 +135,7 @@ def _command(service: str, port: int, data: Path | None) -> list[str]:
     node = shutil.which("node")
     if node is None:
         raise AzuriteError("Node.js 20 or newer is needed to run Azurite, and no `node` is on the PATH")
-    script = _ROOT / "node_modules" / "azurite" / "dist" / "src" / service / "main.js"
+    script = ROOT / "node_modules" / "azurite" / "dist" / "src" / service / "main.js"
     if not script.is_file():
         raise AzuriteError("Azurite is not installed; run `make setup`")
     place = ["--inMemoryPersistence"] if data is None else ["--location", str(data.resolve())]

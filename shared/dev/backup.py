@@ -16,9 +16,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from pathlib import Path
 from typing import IO, Any
 
-from shared.dev.host import settings as host_settings
-from shared.errors import StoreUnavailable
-from shared.settings import Settings, SettingsError
+from shared.dev import settingsfile
+from shared.settings import Settings
 from shared.storage.account import account_of
 from shared.storage.client import TABLE_VERSION, StorageClient, expect
 from shared.storage.errors import StorageFailed
@@ -48,19 +47,18 @@ class BackupError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when it is done, 1 when the file or the account is not fit, 2 when storage cannot be reached."""
     parser = argparse.ArgumentParser(prog="python -m shared.dev.backup", description=__doc__)
-    parser.add_argument("--settings", default="local.settings.json", help="settings file (default: %(default)s)")
+    settingsfile.add_option(parser)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("save", help="write all rows to a file").add_argument("file", type=Path)
     commands.add_parser("load", help="write the rows of a file to an account without").add_argument("file", type=Path)
     options = parser.parse_args(arguments)
     work = save if options.command == "save" else load
     try:
-        host_settings.apply(host_settings.read_values(Path(options.settings)))
-        number = asyncio.run(_with_client(Settings.from_env(), options.file, work))
+        number = asyncio.run(_with_client(settingsfile.settings_of(options), options.file, work))
     except (BackupError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    except (SettingsError, host_settings.LocalSettingsError, StoreUnavailable) as error:
+    except settingsfile.UNREACHABLE as error:
         print(error, file=sys.stderr)
         return 2
     print(f"{number} rows")

@@ -6,11 +6,9 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from shared.dev.host import settings as host_settings
-from shared.errors import StoreUnavailable
-from shared.settings import Settings, SettingsError
+from shared.dev import settingsfile
+from shared.settings import Settings
 from shared.storage.fsck import Report
 from shared.storage.stores import open_stores
 
@@ -18,12 +16,11 @@ from shared.storage.stores import open_stores
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when nothing is broken, 1 when something is, 2 when the store cannot be reached."""
     parser = argparse.ArgumentParser(prog="python -m shared.dev.fsck", description=__doc__)
-    parser.add_argument("--settings", default="local.settings.json", help="settings file (default: %(default)s)")
+    settingsfile.add_option(parser)
     options = parser.parse_args(arguments)
-    host_settings.apply(host_settings.read_values(Path(options.settings)))
     try:
-        report = asyncio.run(_report(Settings.from_env()))
-    except (SettingsError, StoreUnavailable) as error:
+        report = asyncio.run(_report(settingsfile.settings_of(options)))
+    except settingsfile.UNREACHABLE as error:
         print(error, file=sys.stderr)
         return 2
     for line in report.broken:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_ROOT = Path(__file__).resolve().parents[2]
+from shared.dev.repository import ROOT
+
 RUNTIME = "requirements.txt"
 DEVELOPMENT = "requirements-dev.txt"
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;]+)(?:\s*;\s*(?P<marker>[^\\]+?))?\s*\\?$")
@@ -60,7 +61,7 @@ def pins(text: str) -> tuple[Pin, ...]:
     )
 
 
-def read_project(root: Path = _ROOT) -> dict[str, Any]:
+def read_project(root: Path = ROOT) -> dict[str, Any]:
     """pyproject.toml."""
     return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -81,7 +82,7 @@ def _compile(target: Path, options: Sequence[str], *, upgrade: bool) -> None:
         raise LockError(f"{target.name} could not be made")
 
 
-def write(root: Path = _ROOT, *, upgrade: bool = False) -> None:
+def write(root: Path = ROOT, *, upgrade: bool = False) -> None:
     """Make both locks; pins that still fit are kept, unless `upgrade`.
 
     Raises:

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-_ROOT = Path(__file__).resolve().parents[2]
+from shared.dev.repository import ROOT
+
 _LAST_LINES = 20
 _GUARD_PATIENCE_SECONDS = 5.0
 
@@ -37,7 +38,7 @@ class Child:
         environment: Mapping[str, str],
         *,
         echo: IO[str] | None = None,
-        folder: Path = _ROOT,
+        folder: Path = ROOT,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
         self.name = name
@@ -104,7 +105,7 @@ class Guard:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "shared.dev.processes"],
-            cwd=_ROOT,
+            cwd=ROOT,
             env=dict(environment),
             stdin=subprocess.PIPE,
             text=True,

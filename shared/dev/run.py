@@ -20,8 +20,8 @@ from shared.dev import azurite, issuer, ports
 from shared.dev.host import settings as host_settings
 from shared.dev.package import host as package_host
 from shared.dev.processes import Child, Guard
+from shared.dev.repository import ROOT
 
-_ROOT = Path(__file__).resolve().parents[2]
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 _STORAGE_SETTINGS = ("AzureWebJobsStorage", "DICOM_STORAGE")
@@ -126,7 +126,7 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> None:
     if not ports.is_free(options.port):
         raise StartFailed(f"port {options.port} is taken by another process; choose another one: make run PORT=7072")
     environment = host_settings.environment()
-    settings = ensure_local_settings(_ROOT)
+    settings = ensure_local_settings(ROOT)
     values = host_settings.read_values(settings)
     print(f"Starting Azurite, data in {options.data} ...", flush=True)
     storage = stack.enter_context(azurite.RunningAzurite(options.data, environment, _service_ports()))
@@ -163,7 +163,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run both; 0 when asked to stop, 1 when something failed."""
     parser = argparse.ArgumentParser(prog="python -m shared.dev.run", description="Run storage and service locally.")
     parser.add_argument("--port", type=int, default=7071, help="port of the service (default: 7071)")
-    parser.add_argument("--data", type=Path, default=Path(".azurite"), help="folder of the emulator's data, kept")
+    parser.add_argument(
+        "--data", type=Path, default=Path(".azurite"), help="folder of the emulator's data, kept (default: .azurite)"
+    )
     parser.add_argument("--package", type=Path, metavar="FOLDER", help="serve this unpacked package, not this tree")
     parser.add_argument("--auth", choices=("local",), help="ask for tokens, of an issuer that runs here as well")
     options = parser.parse_args(arguments)

@@ -8,11 +8,9 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
-from shared.dev.host import settings as host_settings
-from shared.errors import StoreUnavailable
-from shared.settings import Settings, SettingsError
+from shared.dev import settingsfile
+from shared.settings import Settings
 from shared.storage.stores import open_stores
 from shared.storage.sweep import ORPHAN_AGE, SILENT, Found
 
@@ -20,7 +18,7 @@ from shared.storage.sweep import ORPHAN_AGE, SILENT, Found
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when the sweep came to its end, 2 when the store cannot be read."""
     parser = argparse.ArgumentParser(prog="python -m shared.dev.sweep", description=__doc__)
-    parser.add_argument("--settings", default="local.settings.json", help="settings file (default: %(default)s)")
+    settingsfile.add_option(parser)
     parser.add_argument(
         "--silent", type=float, default=SILENT.total_seconds(), metavar="SECONDS",
         help="how long nothing was heard of a worker that counts as dead (default: %(default).0f); "
@@ -31,15 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="how old a blob without a row has to be to be deleted (default: %(default).0f)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    host_settings.apply(host_settings.read_values(Path(options.settings)))
+    silent, orphan_age = timedelta(seconds=options.silent), timedelta(seconds=options.orphan_age)
     try:
-        settings = Settings.from_env()
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
-    try:
-        found = asyncio.run(_swept(settings, timedelta(seconds=options.silent), timedelta(seconds=options.orphan_age)))
-    except StoreUnavailable as error:
+        found = asyncio.run(_swept(settingsfile.settings_of(options), silent, orphan_age))
+    except settingsfile.UNREACHABLE as error:
         print(error, file=sys.stderr)
         return 2
     for name, number in dataclasses.asdict(found).items():

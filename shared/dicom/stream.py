@@ -7,7 +7,7 @@ the class that builds on it. It never holds more than what that class keeps, and
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from shared.dicom.elements import (
     DEFLATED_EXPLICIT_LITTLE,
@@ -227,12 +227,8 @@ class Part10Reader:
 
     def _data_set(self) -> Iterator[None]:
         while True:
-            if self._at >= len(self._buffer):
-                yield from self._any_left()
-                if self._at >= len(self._buffer):
-                    return
-            if len(self._buffer) - self._at < 8:
-                yield from self._need(8)
+            if len(self._buffer) - self._at < 8 and (yield from self._is_over()):
+                return
             header = self._header(implicit=self._implicit)
             if header is None:
                 yield from self._need(12)
@@ -245,6 +241,17 @@ class Part10Reader:
                 raise NotDicom(f"The data set has more than {MAX_TOP_LEVEL_ELEMENTS} elements.")
             if not self._take_at_once(header):
                 yield from self._element(header)
+
+    def _is_over(self) -> Generator[None, None, bool]:
+        """Wait for the header of an element; True when none comes."""
+        while len(self._buffer) - self._at < 8 and not self._ended:
+            yield
+        left = self._buffer[self._at : self._at + 8]
+        # Some writers fill up with zeros. Group 0000 is in no data set, but one zero alone may begin another group.
+        if len(left) < 8 and len(left) != 1 and not any(left):
+            return True
+        yield from self._need(8)
+        return False
 
     def _take_at_once(self, header: Header) -> bool:
         """Deal with an element that is in the buffer as a whole; False leaves it to `_element`."""

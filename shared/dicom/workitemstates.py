@@ -50,9 +50,6 @@ class Verdict:
     text: str = ""
 
 
-FINAL = frozenset({State.COMPLETED, State.CANCELED})
-"""From here nothing changes any more."""
-
 _DO = Verdict(Outcome.DO)
 _DO_IF_FINAL = Verdict(Outcome.DO_IF_FINAL)
 _NO_LONGER = Verdict(Outcome.REFUSE, "C300: The workitem is completed or canceled and can no longer be changed.")

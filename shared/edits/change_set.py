@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -18,7 +16,8 @@ from shared.dicom.uids import normalise_uid
 from shared.dicom.updating import Change
 from shared.dicom.validation import Finding
 from shared.dicom.valuerules import CHARACTER_SET_VRS, FULL_RULES, SINGLE_VALUE_VRS
-from shared.errors import InvalidRequest, MalformedBody
+from shared.errors import InvalidRequest
+from shared.wire.datasets import json_value, tag_of_key
 from shared.wire.dicomjson import dataset_to_json
 
 MOST_STUDIES = 50
@@ -34,9 +33,9 @@ CHANGEABLE = frozenset({
     0x00104000, 0x00403001,
 })  # fmt: skip
 
-_TAG = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
 _MEMBERS = frozenset({"vr", "Value"})
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+_NO_ELEMENT = "The attribute must be an object with vr and Value."
 
 
 class ChangeRefused(Exception):
@@ -75,14 +74,13 @@ def parse(body: bytes) -> UpdateRequest:
         InvalidRequest: it is not of the form that is asked for.
         ChangeRefused: it is, but attributes in it cannot be changed so.
     """
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedBody("The body is not JSON.") from error
+    content = json_value(body)
     if not isinstance(content, dict):
         raise InvalidRequest("The body must be an object with studyInstanceUids and changeDataset.")
-    study_uids = _study_uids(content.get("studyInstanceUids"))
-    changes = content.get("changeDataset")
+    # Case does not count, as in other bodies of plain JSON (contract C1.5).
+    members = {name.lower(): member for name, member in content.items()}
+    study_uids = _study_uids(members.get("studyinstanceuids"))
+    changes = members.get("changedataset")
     if not isinstance(changes, dict) or not changes:
         raise InvalidRequest("changeDataset: a data set in the DICOM JSON model with at least one attribute is due.")
     return UpdateRequest(study_uids, _changes(changes))
@@ -102,9 +100,11 @@ def _study_uids(listed: object) -> tuple[str, ...]:
 def _changes(members: Mapping[str, Any]) -> tuple[Change, ...]:
     changes, findings = [], []
     for key, element in members.items():
-        if not _TAG.fullmatch(key):
-            raise InvalidRequest("changeDataset: each key must be a tag of eight hexadecimal digits.")
-        tag = int(key, 16)
+        tag = tag_of_key(key)
+        if tag is None:
+            raise InvalidRequest(
+                "changeDataset: each key must be an attribute's tag, eight hexadecimal digits, or keyword."
+            )
         try:
             changes.append(_change(tag, element))
         except _Wrong as wrong:
@@ -120,13 +120,7 @@ def _change(tag: int, element: object) -> Change:
     if tag not in CHANGEABLE:
         raise _Wrong("The attribute cannot be changed by an update.")
     vr = dictionary_VR(tag)
-    if not isinstance(element, dict) or element.keys() - _MEMBERS:
-        raise _Wrong("The attribute must be an object with vr and Value.")
-    if element.get("vr", vr) != vr:
-        raise _Wrong(f"The VR is not {vr}.")
-    values = element.get("Value")
-    if not isinstance(values, list) or not values:
-        raise _Wrong("The attribute has no value; an update cannot take one away.")
+    values = _values(vr, element)
     if len(values) > 1 and (vr in SINGLE_VALUE_VRS or dictionary_VM(tag) == "1"):
         raise _Wrong("The attribute has more than one value.")
     text = "\\".join(_value(vr, value) for value in values)
@@ -134,6 +128,21 @@ def _change(tag: int, element: object) -> Change:
     if len(encoded) > SHORT_VALUE_BYTES:
         raise _Wrong("The values are longer than an element can have them.")
     return Change(tag, vr, text)
+
+
+def _values(vr: str, element: object) -> list[object]:
+    """The values of an attribute in the DICOM JSON model; a member that is null is no member."""
+    if not isinstance(element, dict):
+        raise _Wrong(_NO_ELEMENT)
+    given = {name: member for name, member in element.items() if member is not None}
+    if given.keys() - _MEMBERS:
+        raise _Wrong(_NO_ELEMENT)
+    if given.get("vr", vr) != vr:
+        raise _Wrong(f"The VR is not {vr}.")
+    values = given.get("Value")
+    if not isinstance(values, list) or not values:
+        raise _Wrong("The attribute has no value; an update cannot take one away.")
+    return values
 
 
 def _value(vr: str, value: object) -> str:
@@ -164,7 +173,7 @@ def _text(vr: str, value: object) -> str:
 def _person_name(value: object) -> str:
     if not isinstance(value, dict) or value.keys() - set(_GROUPS):
         raise _Wrong("A name must be an object with Alphabetic, Ideographic or Phonetic.")
-    groups = [value.get(name, "") for name in _GROUPS]
+    groups = ["" if value.get(name) is None else value[name] for name in _GROUPS]
     if not all(isinstance(group, str) and "=" not in group for group in groups):
         raise _Wrong("A component group of the name is not a text without equals signs.")
     return "=".join(groups).rstrip("=").rstrip(" ")

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from shared.dicom.uids import normalise_uid
-from shared.errors import InvalidParameter, MalformedBody
+from shared.errors import InvalidParameter
 from shared.storage.destinationaddress import (
     CONNECTION,
     CONTAINER,
@@ -20,6 +18,7 @@ from shared.storage.destinationaddress import (
     target_of_connection,
     target_of_uri,
 )
+from shared.wire.datasets import json_value
 
 _LEVELS = 3
 _DESTINATION = "destination.settings"
@@ -49,10 +48,7 @@ def parse(body: bytes, rules: Rules) -> ExportRequest:
     Raises:
         InvalidRequest: it is not of the form that is asked for, or not allowed.
     """
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedBody("The body is not JSON.") from error
+    content = json_value(body)
     # A member that is misspelt must not be lost: without its source, an export is one of everything.
     members = _members(content, "$", ("source", "destination"))
     return ExportRequest(_values(members.get("source")), _target(members.get("destination"), rules))

@@ -6,7 +6,6 @@ import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
-import orjson
 from pydicom.datadict import tag_for_keyword
 
 from shared.dicom.attributes import SEARCHABLE, Level
@@ -16,7 +15,7 @@ from shared.dicom.valuerules import MINIMUM_RULES
 from shared.errors import InvalidParameter, InvalidRequest
 from shared.storage.tagchanges import NewTag
 from shared.storage.tagset import MOST
-from shared.wire.datasets import whole_body
+from shared.wire.datasets import json_value, whole_body
 
 MOST_BYTES = 1024 * 1024
 _TAG = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
@@ -35,11 +34,7 @@ async def read_json(body: AsyncIterator[bytes]) -> Any:
         InvalidRequest: it is none.
         PayloadTooLarge: it is much longer than any that is sensible.
     """
-    content = await whole_body(body, MOST_BYTES)
-    try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest("The body is not JSON.") from error
+    return json_value(await whole_body(body, MOST_BYTES))
 
 
 def new_tags(value: Any) -> list[NewTag]:
@@ -153,8 +148,10 @@ def _listed(names: Collection[str]) -> str:
 
 
 def _text(members: Mapping[str, Any], name: str, where: str) -> str:
-    """A member that is a text; empty when it is not given, which only the optional ones may be."""
+    """A member that is a text; empty when it is blank or not given, which only the optional ones may be."""
     value = members.get(name, "")
-    if not isinstance(value, str) or (not value and name in members) or (not value and name in ("path", "level")):
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{where}.{name}: must be a text.")
+    if not value.strip() and name in ("path", "level"):
         raise InvalidRequest(f"{where}.{name}: must be a text that is not empty.")
-    return value
+    return value if value.strip() else ""

@@ -18,11 +18,13 @@ from shared.storage.feed import Action, Event, Feed
 from shared.storage.keys import SCHEMA, original_row, uids_of_row, ulid
 from shared.storage.originals import is_updated
 from shared.storage.partitions import DataPartition
-from shared.storage.rows import blobs_of, replaced_blobs
+from shared.storage.rows import OF_BLOBS, blobs_of, replaced_blobs
 from shared.storage.tables import Entity, Tables, binary, whole
-from shared.storage.tagrows import POSTED, tag_columns
+from shared.storage.tagrows import ALL_COLUMNS, POSTED, tag_columns
 
 JOBS = "delete"
+VICTIM = ("RowKey", "version", *OF_BLOBS, POSTED, *ALL_COLUMNS)
+"""Columns of an instance row that say what goes with it."""
 
 
 @dataclass(frozen=True, slots=True)

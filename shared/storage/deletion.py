@@ -1,8 +1,7 @@
 """Deleting a study, a series or an instance: out of sight at once, out of storage in steps that can be repeated.
 
-A delete of a study or series takes guards away and marks rows, in one transaction: from then on no store gets in and no
-reader sees it. Then instances go, a batch at a time: the batch is written down, its rows are deleted, its events are
-appended. Blobs follow behind the answer. Whoever finds a job that nobody works on finishes it from what it wrote down.
+What is going to be deleted is written down first, and whoever finds a job that nobody works on finishes it from that.
+Blobs follow behind the answer. How whole studies and series go is in `emptying.py`.
 """
 
 from __future__ import annotations
@@ -14,37 +13,26 @@ from collections.abc import Sequence
 from shared.errors import NotFound, StoreUnavailable
 from shared.storage.batching import jittered_pause
 from shared.storage.blobs import Blobs
-from shared.storage.deletejobs import Batch, DeleteJob, DeleteJobs, Victim
+from shared.storage.deletejobs import VICTIM, Batch, DeleteJob, DeleteJobs, Victim
+from shared.storage.emptying import Emptying
 from shared.storage.errors import OutcomeUnknown, StorageFailed, TransactionFailed
 from shared.storage.feed import Feed
 from shared.storage.index import DELETING, Index
 from shared.storage.instances import Instances
 from shared.storage.keys import (
-    STUDY_GUARD,
-    STUDY_ROW,
     instance_row,
     main_table,
-    series_guard,
-    series_range,
-    series_row,
     study_partition,
-    uids_of_row,
-    version_number,
 )
-from shared.storage.originals import BLOB_OF_ORIGINAL, is_updated
 from shared.storage.packs import Packs
 from shared.storage.partitions import DataPartition
 from shared.storage.remains import Remains, place
-from shared.storage.rows import OF_BLOBS, state_of
-from shared.storage.tables import ETAG, Entity, Tables, Write, between, quoted, whole
-from shared.storage.tagremains import VICTIM_COLUMNS, TagRemains
+from shared.storage.tables import ETAG, Entity, Tables, Write
+from shared.storage.tagremains import TagRemains
 
 log = logging.getLogger(__name__)
 
-_BATCH = 90
-_SERIES_AT_ONCE = 45
 _TRIES = 60
-_VICTIM = ("RowKey", "version", *OF_BLOBS, *VICTIM_COLUMNS)
 
 
 class Deletion:
@@ -57,10 +45,10 @@ class Deletion:
         self._blobs = blobs
         self._feed = feed
         self._index = index
-        self._packs = packs
         self.jobs = DeleteJobs(tables, feed)
         self._remains = Remains(tables, index, instances, self.jobs)
         self._tags = TagRemains(tables)
+        self.emptying = Emptying(tables, feed, index, packs, self.jobs, self._remains, self._tags)
         self._behind: set[asyncio.Task[None]] = set()
 
     async def study(self, partition: DataPartition, study_uid: str) -> None:
@@ -73,10 +61,10 @@ class Deletion:
         if await self._index.study(partition, study_uid) is None:
             raise NotFound("The study is not stored here.")
         job = await self.jobs.begin(partition, study_uid)
-        if not await self._shut_study(job):
+        if not await self.emptying.shut_study(job):
             await self.jobs.end(job)
             raise NotFound("The study is not stored here.")
-        await self._finish_study(job)
+        await self.emptying.finish_study(job)
         self._sweep_blobs_behind(job)
 
     async def series(self, partition: DataPartition, study_uid: str, series_uid: str) -> None:
@@ -89,10 +77,10 @@ class Deletion:
         if await self._index.series(partition, study_uid, series_uid) is None:
             raise NotFound("The series is not stored here.")
         job = await self.jobs.begin(partition, study_uid, series_uid)
-        if not await self._shut_series(job):
+        if not await self.emptying.shut_series(job):
             await self.jobs.end(job)
             raise NotFound("The series is not stored here.")
-        await self._finish_series(job)
+        await self.emptying.finish_series(job)
         self._sweep_blobs_behind(job)
 
     async def instance(self, partition: DataPartition, study_uid: str, series_uid: str, sop_instance_uid: str) -> None:
@@ -103,7 +91,7 @@ class Deletion:
             StoreUnavailable: storage fails, or another delete takes too long.
         """
         row_key = instance_row(series_uid, sop_instance_uid)
-        row = await self._row(partition, study_uid, row_key, _VICTIM)
+        row = await self._row(partition, study_uid, row_key, VICTIM)
         if row is None:
             raise NotFound("The instance is not stored here.")
         job = await self.jobs.begin(partition, study_uid, series_uid, sop_instance_uid)
@@ -124,7 +112,7 @@ class Deletion:
         await self.jobs.beat(job)
         if job.sop_instance_uid:
             for batch in await self.jobs.batches(job):
-                row = await self._row(job.partition, job.study_uid, batch.victims[0].row, _VICTIM)
+                row = await self._row(job.partition, job.study_uid, batch.victims[0].row, VICTIM)
                 if row is not None and row["blob"] == batch.victims[0].blobs[0]:
                     # It never happened, and nobody was told that it did.
                     await self.jobs.forget_batch(job, batch)
@@ -133,168 +121,12 @@ class Deletion:
                     await self._tags.drop(job, batch.victims)
             await self._remains.mend_covers(job)
         else:
-            for batch in await self.jobs.batches(job):
-                await self._tags.drop_read(job, batch)
-                await self._delete_rows(job, batch)
-                await self._feed.append_missing(batch.events(job), batch.feed_number)
-            await self._resume_rows(job)
+            await self.emptying.resume(job)
         await self._sweep_blobs(job)
 
     async def settled(self) -> None:
         """Wait until the blobs of all deletes of this worker are gone."""
         await asyncio.gather(*self._behind)
-
-    # ---- study and series ----
-
-    async def _shut_study(self, job: DeleteJob) -> bool:
-        """Take the guards of a study and its series away; False when there is no study (any more)."""
-        table, where = place(job)
-        for attempt in range(_TRIES):
-            study = await self._index.study(job.partition, job.study_uid)
-            if study is None:
-                return False
-            if study.get(DELETING, job.job_id) != job.job_id:
-                await jittered_pause(min(attempt, 7))
-                continue
-            if DELETING not in study:
-                mark = {DELETING: job.job_id, "version": version_number(whole(study, "version"))}
-                writes = [Write("merge", STUDY_ROW, mark, study[ETAG]), Write("delete", STUDY_GUARD)]
-                if not await self._done(table, where, writes):
-                    continue
-            for series_uid in await self._series_uids(job):
-                await self._shut_one_series(job, series_uid)
-            return True
-        raise StoreUnavailable
-
-    async def _shut_one_series(self, job: DeleteJob, series_uid: str) -> None:
-        """Take a series' guard away and mark it; a store that got in before is seen by what follows."""
-        table, where = place(job)
-        writes = [
-            Write("merge", series_row(series_uid), {DELETING: job.job_id}),
-            Write("delete", series_guard(series_uid)),
-        ]
-        for attempt in range(_TRIES):
-            if await self._done(table, where, writes):
-                return
-            series = await self._index.series(job.partition, job.study_uid, series_uid)
-            if series is None or series.get(DELETING) == job.job_id:
-                return
-            # Another delete, of this series, was first: two that empty it would tell of each instance twice.
-            await jittered_pause(min(attempt, 7))
-        raise StoreUnavailable
-
-    async def _finish_study(self, job: DeleteJob) -> None:
-        """From a study that is shut to nothing."""
-        table, where = place(job)
-        study = await self._index.study(job.partition, job.study_uid)
-        if study is not None:
-            state = state_of(study)
-            await self._remains.uncover(job, "log", state, job.study_uid)
-        series_uids = await self._series_uids(job)
-        for series_uid in series_uids:
-            row = await self._index.series(job.partition, job.study_uid, series_uid)
-            if row is not None:
-                await self._remains.uncover(job, "ser", state_of(row), job.study_uid, series_uid)
-        await self._empty(job, f"PartitionKey eq {quoted(where)}")
-        for start in range(0, len(series_uids), _SERIES_AT_ONCE):
-            part = series_uids[start : start + _SERIES_AT_ONCE]
-            await self._each_gone(table, where, [series_row(series_uid) for series_uid in part])
-        await self._tables.delete(table, where, STUDY_ROW)
-        for series_uid in series_uids:
-            await self._packs.delete(job.partition, job.study_uid, series_uid)
-
-    async def _shut_series(self, job: DeleteJob) -> bool:
-        """Take the guard of a series away; False when there is no such series (any more)."""
-        table, where = place(job)
-        for attempt in range(_TRIES):
-            series = await self._index.series(job.partition, job.study_uid, job.series_uid)
-            if series is None:
-                return False
-            owner = series.get(DELETING)
-            if owner == job.job_id:
-                return True
-            if owner is None:
-                writes = [
-                    Write("merge", series_row(job.series_uid), {DELETING: job.job_id}, series[ETAG]),
-                    Write("delete", series_guard(job.series_uid)),
-                    Write("merge", STUDY_ROW, {"version": version_number(whole(series, "version"))}),
-                ]
-                if await self._done(table, where, writes):
-                    return True
-            await jittered_pause(min(attempt, 7))
-        raise StoreUnavailable
-
-    async def _finish_series(self, job: DeleteJob) -> None:
-        """From a series that is shut to nothing; takes its study along when it is empty then."""
-        table, where = place(job)
-        row = await self._index.series(job.partition, job.study_uid, job.series_uid)
-        if row is not None:
-            await self._remains.uncover(job, "ser", state_of(row), job.study_uid, job.series_uid)
-        await self._empty(job, between(where, *series_range(job.series_uid)))
-        for attempt in range(_TRIES):
-            study = await self._index.study(job.partition, job.study_uid)
-            if study is None or DELETING in study:
-                # The study goes as well, by another hand.
-                await self._tables.delete(table, where, series_row(job.series_uid))
-                break
-            writes, covers = await self._remains.without(job, study, {job.series_uid}, None)
-            writes.append(Write("delete", series_row(job.series_uid)))
-            await self.jobs.remember_covers(job, covers.stale)
-            if await self._done(table, where, writes) or await self._gone(table, where, series_row(job.series_uid)):
-                await self._remains.apply(job, covers)
-                break
-            await jittered_pause(min(attempt, 6))
-        else:
-            raise StoreUnavailable
-        await self._packs.delete(job.partition, job.study_uid, job.series_uid)
-
-    async def _empty(self, job: DeleteJob, where_rows: str) -> None:
-        """Delete all instances in a range that is shut, and say so in the feed."""
-        number = max((batch.number + 1 for batch in await self.jobs.batches(job)), default=0)
-        while True:
-            rows: list[Entity] = []
-            pages = self._tables.pages(main_table(job.study_uid), f"{where_rows} and blob ge ' '", _VICTIM, top=_BATCH)
-            async for page in pages:
-                rows += page
-                if len(rows) >= _BATCH:
-                    break
-            if not rows:
-                return
-            batch = await self.jobs.write_batch(job, number, _fitting(rows))
-            await self._tags.drop(job, batch.victims)
-            await self._delete_rows(job, batch)
-            await self._feed.append(batch.events(job))
-            await self.jobs.beat(job)
-            number += 1
-
-    async def _delete_rows(self, job: DeleteJob, batch: Batch) -> None:
-        """Delete the rows of a batch; a row that is gone, or stored anew since, is left."""
-        table, where = place(job)
-        await self._each_gone(table, where, [row for victim in batch.victims for row in victim.rows], batch)
-
-    async def _each_gone(self, table: str, where: str, rows: Sequence[str], batch: Batch | None = None) -> None:
-        if await self._done(table, where, [Write("delete", row) for row in rows]):
-            return
-        # Some are gone already: this is the second time, and the first was cut off.
-        blobs = {row: victim.blobs[0] for victim in batch.victims for row in victim.rows} if batch else {}
-        for row in rows:
-            found = await self._tables.get(table, where, row, ("blob", BLOB_OF_ORIGINAL))
-            if found is not None and found.get("blob", found.get(BLOB_OF_ORIGINAL)) == blobs.get(row):
-                await self._tables.delete(table, where, row, found[ETAG])
-
-    async def _resume_rows(self, job: DeleteJob) -> None:
-        """Go on with a study or series job where its rows say it stands."""
-        if job.series_uid:
-            row = await self._index.series(job.partition, job.study_uid, job.series_uid)
-            if row is not None and row.get(DELETING) == job.job_id:
-                await self._finish_series(job)
-            await self._remains.mend_covers(job)
-            return
-        row = await self._index.study(job.partition, job.study_uid)
-        if row is not None and row.get(DELETING) == job.job_id and await self._shut_study(job):
-            await self._finish_study(job)
-
-    # ---- one instance ----
 
     async def _take_out(self, job: DeleteJob, batch: Batch) -> tuple[bool, Batch]:
         """Delete one instance's rows and change, or delete, those above it; False when it is gone.
@@ -306,7 +138,7 @@ class Deletion:
         doubtful = False
         for attempt in range(_TRIES):
             found, study, series = await asyncio.gather(
-                self._row(job.partition, job.study_uid, victim.row, _VICTIM),
+                self._row(job.partition, job.study_uid, victim.row, VICTIM),
                 self._index.study(job.partition, job.study_uid),
                 self._index.series(job.partition, job.study_uid, job.series_uid),
             )
@@ -334,8 +166,6 @@ class Deletion:
             await jittered_pause(min(attempt, 6))
         raise StoreUnavailable
 
-    # ---- blobs ----
-
     def _sweep_blobs_behind(self, job: DeleteJob) -> None:
         task = asyncio.create_task(self._sweep_blobs_quietly(job))
         self._behind.add(task)
@@ -353,37 +183,6 @@ class Deletion:
             await self.jobs.forget_batch(job, batch)
         await self.jobs.end(job)
 
-    # ---- rows ----
-
-    async def _series_uids(self, job: DeleteJob) -> list[str]:
-        return [uids_of_row(row["RowKey"])[0] for row in await self._remains.series_rows(job)]
-
     async def _row(self, partition: DataPartition, study_uid: str, row: str, columns: Sequence[str]) -> Entity | None:
         where = study_partition(partition.number, study_uid)
         return await self._tables.get(main_table(study_uid), where, row, columns)
-
-    async def _gone(self, table: str, where: str, row: str) -> bool:
-        return await self._tables.get(table, where, row, ("RowKey",)) is None
-
-    async def _done(self, table: str, where: str, writes: Sequence[Write]) -> bool:
-        """Do writes; False when one of them found its row gone or changed, or when nobody knows."""
-        try:
-            await self._tables.transact(table, where, writes)
-        except OutcomeUnknown:
-            return False
-        except TransactionFailed as error:
-            if error.status in (404, 412):
-                return False
-            raise
-        return True
-
-
-def _fitting(rows: Sequence[Entity]) -> list[Entity]:
-    """As many of the rows as one transaction deletes; an updated instance has two."""
-    operations, fitting = 0, []
-    for row in rows[:_BATCH]:
-        operations += 2 if is_updated(row) else 1
-        if operations > _BATCH:
-            break
-        fitting.append(row)
-    return fitting

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
 
 from shared.storage import operationcheck, whereabouts
 from shared.storage.blobs import Blobs
@@ -30,7 +29,7 @@ from shared.storage.keys import (
 )
 from shared.storage.originals import BLOB_OF_ORIGINAL, is_updated
 from shared.storage.rows import blobs_of, covering_row_key, first_event, replaced_blobs, state_of
-from shared.storage.segments import open_seals
+from shared.storage.segments import LogKind, open_seals
 from shared.storage.tables import Entity, Tables, quoted
 from shared.storage.workitemcheck import faults as workitem_faults
 
@@ -153,7 +152,7 @@ def _expect_cover(row: Entity, kind: str, uids: tuple[str, ...], seen: _Seen) ->
     seen.tags.cover(name, state.extended)
 
 
-async def _check_covers(tables: Tables, kind: Literal["log", "ser"], seen: _Seen, report: Report) -> None:
+async def _check_covers(tables: Tables, kind: LogKind, seen: _Seen, report: Report) -> None:
     """Every study and series has one covering row, where it says; segments are begun in order and one is open."""
     found: Counter[str] = Counter()
     begun: dict[str, set[int]] = {}

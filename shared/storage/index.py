@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from shared.errors import StoreUnavailable
 from shared.storage.batching import jittered_pause
 from shared.storage.blobs import Blobs
+from shared.storage.covering import Covering
 from shared.storage.errors import OutcomeUnknown, StorageFailed, TransactionFailed
 from shared.storage.feed import Action, Event, Feed
 from shared.storage.keys import (
@@ -25,8 +24,6 @@ from shared.storage.keys import (
     STUDY_ROW,
     instance_row,
     main_table,
-    segment_partition,
-    segment_table,
     series_guard,
     series_row,
     study_partition,
@@ -40,9 +37,6 @@ from shared.storage.rows import (
     METADATA_SUFFIX,
     LevelState,
     NewInstance,
-    covering_places,
-    covering_row,
-    covering_row_key,
     dictionary_of,
     distinct,
     first_event,
@@ -52,14 +46,12 @@ from shared.storage.rows import (
     packed_metadata,
     state_of,
 )
-from shared.storage.segments import SegmentLog
-from shared.storage.tables import ETAG, Entity, Tables, Write, binary, whole
+from shared.storage.tables import Entity, Tables, Write, binary, whole
 from shared.storage.tagfollow import TagFollower
 from shared.storage.writer import Writer
 
 _TRIES = 20
 _DELETE_TRIES = 100
-_SETTLED_KEPT = 4096
 
 # A study or series row with this property is going away; its value is the delete's id.
 DELETING = "deleting"
@@ -94,9 +86,7 @@ class Index:
         self._feed = feed
         self._writer = writer
         self._follower = follower
-        self._logs: dict[tuple[str, int], SegmentLog] = {}
-        # Order keys of the states whose covering rows this worker has brought into order.
-        self._settled: OrderedDict[tuple[str | int, ...], str] = OrderedDict()
+        self.covering = Covering(tables)
 
     async def study(self, partition: DataPartition, study_uid: str) -> Entity | None:
         """The row of a study."""
@@ -109,8 +99,8 @@ class Index:
     async def ready(self, partition: DataPartition) -> None:
         """Learn where the logs end and say that this worker writes, while the request's blobs are on their way."""
         await asyncio.gather(
-            self.log("log", partition).current(),
-            self.log("ser", partition).current(),
+            self.covering.log("log", partition).current(),
+            self.covering.log("ser", partition).current(),
             self._writer.may_commit(),
         )
 
@@ -175,61 +165,27 @@ class Index:
         behind, *_ = await asyncio.gather(
             self._follower.follow(partition, plan.posted),
             self._feed.append(plan.events),
-            *(self.cover(partition, "log", STUDY_ROW, now, study_uid) for now in plan.studies),
+            *(self.covering.cover(partition, "log", STUDY_ROW, now, study_uid) for now in plan.studies),
             *(
-                self.cover(partition, "ser", series_row(series_uid), now, study_uid, series_uid)
+                self.covering.cover(partition, "ser", series_row(series_uid), now, study_uid, series_uid)
                 for series_uid, now in plan.series
             ),
         )
         if behind:
             await self._follower.catch_up(partition, study_uid)
 
-    async def cover(
-        self, partition: DataPartition, kind: Literal["log", "ser"], row: str, now: LevelState, *uids: str
-    ) -> None:
-        """Append a state's covering row, take those before it away; mend the pointer when the segment was full."""
-        log = self.log(kind, partition)
-        covering = covering_row(now, *uids)
-        (segment,) = await log.append([covering])
-        # Not at the same time: between the two a search would find neither.
-        await self.clear(partition, kind, now)
-        if segment != now.segment:
-            table, where = main_table(uids[0]), study_partition(partition.number, uids[0])
-            for _ in range(_TRIES):
-                current = await self._tables.get(table, where, row, ("order",))
-                if current is None or current["order"] != now.order:
-                    # Somebody has written a newer one, or deleted it all, and looked for this row elsewhere.
-                    await log.remove(segment, covering.row)
-                    return
-                if await self._tables.merge(table, where, row, {"segment": segment}, current[ETAG]):
-                    break
-        self._settled[kind, partition.number, *uids] = now.order
-        if len(self._settled) > _SETTLED_KEPT:
-            self._settled.popitem(last=False)
-
-    async def clear(self, partition: DataPartition, kind: Literal["log", "ser"], state: LevelState) -> None:
-        """Take the covering rows of the states before this one away."""
-        log = self.log(kind, partition)
-        places = covering_places(state.before)
-        # Whoever stored the state before this one may be late with its row; nobody is that late with an older one.
-        await asyncio.gather(*(log.remove(*one) for one in places[:1]), *(log.drop(*one) for one in places[1:]))
-
-    def settled(self, partition: DataPartition, kind: Literal["log", "ser"], state: LevelState, *uids: str) -> bool:
-        """Whether this worker has brought the covering rows of a state into order itself."""
-        return self._settled.get((kind, partition.number, *uids)) == state.order
-
     async def _plan(self, partition: DataPartition, instances: Sequence[NewInstance], seen: Snapshot) -> _Plan:
         version = version_number(
             max(whole(row, "version") for row in (seen.study, *seen.series.values(), {}) if row is not None)
         )
-        study_log, series_log = self.log("log", partition), self.log("ser", partition)
+        study_log, series_log = self.covering.log("log", partition), self.covering.log("ser", partition)
         study_uid = instances[0].study_uid
         before = state_of(seen.study) if seen.study else None
         after = before or LevelState()
         for instance in instances:
             after = after.with_values(instance.study, instance.modality, version)
         after = replace(after, newest=_row_of(instances[-1]))
-        settled = before is not None and self.settled(partition, "log", before, study_uid)
+        settled = before is not None and self.covering.settled(partition, "log", before, study_uid)
         segment = await study_log.current()
         write, after = level_write(STUDY_ROW, before, after, version, segment, study_uid, settled=settled)
         plan = _Plan([write], [], [], [], [], 1)
@@ -249,7 +205,7 @@ class Index:
             for instance in members:
                 after = after.with_values(instance.series, version=version)
             after = replace(after, newest=_row_of(members[-1]))
-            settled = before is not None and self.settled(partition, "ser", before, study_uid, series_uid)
+            settled = before is not None and self.covering.settled(partition, "ser", before, study_uid, series_uid)
             segment = await series_log.current()
             key = series_row(series_uid)
             write, after = level_write(key, before, after, version, segment, study_uid, series_uid, settled=settled)
@@ -289,19 +245,12 @@ class Index:
         seen = await self._read(partition, study_uid, instances)
         posted = [Posted.of(*_uids_of(instance), rows[instance.sop_instance_uid]) for instance in instances]
         plan = _Plan([], events, [], [], posted, 0)
-        if seen.study and not await self.covered(partition, "log", state_of(seen.study), study_uid):
+        if seen.study and not await self.covering.covered(partition, "log", state_of(seen.study), study_uid):
             plan.studies.append(state_of(seen.study))
         for uid, series in seen.series.items():
-            if series and not await self.covered(partition, "ser", state_of(series), study_uid, uid):
+            if series and not await self.covering.covered(partition, "ser", state_of(series), study_uid, uid):
                 plan.series.append((uid, state_of(series)))
         return plan
-
-    async def covered(
-        self, partition: DataPartition, kind: Literal["log", "ser"], state: LevelState, *uids: str
-    ) -> bool:
-        """Whether the covering row of a study's or series' state is where its row says."""
-        table, where = segment_table(kind, state.segment), segment_partition(partition.number, state.segment)
-        return await self._tables.get(table, where, covering_row_key(state.order, *uids), ("RowKey",)) is not None
 
     async def _put_beside(self, instance: NewInstance, packed: bytes) -> None:
         """Write what is too long for a row into blobs beside the instance's."""
@@ -353,13 +302,6 @@ class Index:
 
     async def _row(self, partition: DataPartition, study_uid: str, row: str) -> Entity | None:
         return await self._tables.get(main_table(study_uid), study_partition(partition.number, study_uid), row)
-
-    def log(self, kind: Literal["log", "ser"], partition: DataPartition) -> SegmentLog:
-        """The segment log of one kind in a data partition."""
-        key = (kind, partition.number)
-        if key not in self._logs:
-            self._logs[key] = SegmentLog(self._tables, kind, partition.number)
-        return self._logs[key]
 
 
 def _being_deleted(seen: Snapshot) -> bool:

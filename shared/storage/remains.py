@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import orjson
 
@@ -25,15 +24,13 @@ from shared.storage.keys import (
     series_row,
     study_partition,
     uids_of_row,
-    ulid,
     version_number,
 )
-from shared.storage.rows import LevelState, covering_places, covering_row_key, following, state_entity, state_of
+from shared.storage.rows import LevelState, covering_places, covering_row_key, state_entity, state_of
+from shared.storage.segments import LogKind
 from shared.storage.tables import ETAG, Entity, Tables, Write, between, binary, quoted, whole
 
 _ANSWER_KEYS = {level: frozenset(f"{tag:08X}" for tag in all_return_set(level)) for level in Level}
-
-Kind = Literal["log", "ser"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +42,8 @@ class Covers:
         fresh: states that need a new row: kind, main row, state, UIDs.
     """
 
-    stale: list[tuple[Kind, int, str]]
-    fresh: list[tuple[Kind, str, LevelState, tuple[str, ...]]]
+    stale: list[tuple[LogKind, int, str]]
+    fresh: list[tuple[LogKind, str, LevelState, tuple[str, ...]]]
 
 
 class Remains:
@@ -111,12 +108,10 @@ class Remains:
     ) -> Write:
         """The write that gives a study or series row its new state."""
         version = version_number(whole(row, "version"))
-        kind: Kind = "log" if row_key == STUDY_ROW else "ser"
+        kind: LogKind = "log" if row_key == STUDY_ROW else "ser"
         if after.says_the_same(before):
             return Write("merge", row_key, {"version": version, "newest": after.newest}, row[ETAG])
-        segment = await self._index.log(kind, job.partition).current()
-        settled = self._index.settled(job.partition, kind, before, *uids)
-        after = following(before, after, ulid(before.order), segment, *uids, settled=settled)
+        after = await self._index.covering.following(job.partition, kind, before, after, *uids)
         covers.stale.append((kind, before.segment, covering_row_key(before.order, *uids)))
         covers.fresh.append((kind, row_key, after, uids))
         entity = state_entity(after, version)
@@ -124,9 +119,11 @@ class Remains:
             entity["dictionary"] = binary(row, "dictionary")
         return Write("replace", row_key, entity, row[ETAG])
 
-    def _all_covers(self, job: DeleteJob, kind: Kind, state: LevelState, *uids: str) -> list[tuple[Kind, int, str]]:
+    def _all_covers(
+        self, job: DeleteJob, kind: LogKind, state: LevelState, *uids: str
+    ) -> list[tuple[LogKind, int, str]]:
         """Where the covering row of a state is, and those of the states before it may still be."""
-        older = () if self._index.settled(job.partition, kind, state, *uids) else covering_places(state.before)
+        older = () if self._index.covering.settled(job.partition, kind, state, *uids) else covering_places(state.before)
         return [(kind, *place) for place in ((state.segment, covering_row_key(state.order, *uids)), *older)]
 
     async def _newest_of(self, job: DeleteJob, series: Sequence[Entity], victim: str | None) -> str:
@@ -153,18 +150,18 @@ class Remains:
     async def apply(self, job: DeleteJob, covers: Covers) -> None:
         """Make the covering rows say what the rows say."""
         for kind, row_key, state, uids in covers.fresh:
-            await self._index.cover(job.partition, kind, row_key, state, *uids)
+            await self._index.covering.cover(job.partition, kind, row_key, state, *uids)
         for kind, segment, row in covers.stale:
-            await self._index.log(kind, job.partition).remove(segment, row)
+            await self._index.covering.log(kind, job.partition).remove(segment, row)
 
-    async def uncover(self, job: DeleteJob, kind: Kind, state: LevelState, *uids: str) -> None:
+    async def uncover(self, job: DeleteJob, kind: LogKind, state: LevelState, *uids: str) -> None:
         """Take the covering row of a state away, and those of the states before it."""
         for _, segment, row in self._all_covers(job, kind, state, *uids):
-            await self._index.log(kind, job.partition).remove(segment, row)
+            await self._index.covering.log(kind, job.partition).remove(segment, row)
 
     async def mend_covers(self, job: DeleteJob) -> None:
         """After a crash: take covering rows away that are stale now, and add those that are missing."""
-        current: dict[str, tuple[Kind, str, LevelState, tuple[str, ...]]] = {}
+        current: dict[str, tuple[LogKind, str, LevelState, tuple[str, ...]]] = {}
         study = await self._index.study(job.partition, job.study_uid)
         series = await self._index.series(job.partition, job.study_uid, job.series_uid)
         if study is not None and DELETING not in study:
@@ -175,10 +172,10 @@ class Remains:
             current[covering_row_key(state.order, *both)] = ("ser", series_row(job.series_uid), state, both)
         for kind, segment, row in await self._jobs.covers(job):
             if row not in current:
-                await self._index.log(_kind(kind), job.partition).remove(segment, row)
+                await self._index.covering.log(_kind(kind), job.partition).remove(segment, row)
         for kind, row_key, state, names in current.values():
-            if not await self._index.covered(job.partition, kind, state, *names):
-                await self._index.cover(job.partition, kind, row_key, state, *names)
+            if not await self._index.covering.covered(job.partition, kind, state, *names):
+                await self._index.covering.cover(job.partition, kind, row_key, state, *names)
 
     async def series_rows(self, job: DeleteJob) -> list[Entity]:
         """Rows of all series of the study."""
@@ -200,5 +197,5 @@ def _modality(series: Entity) -> str:
     return str(values[0])
 
 
-def _kind(text: str) -> Kind:
+def _kind(text: str) -> LogKind:
     return "log" if text == "log" else "ser"

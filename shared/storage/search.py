@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -31,6 +31,7 @@ from shared.storage.keys import (
     uids_of_row,
 )
 from shared.storage.partitions import DataPartition
+from shared.storage.segments import LogKind
 from shared.storage.tables import Entity, Tables, between, whole
 from shared.storage.taggedsearch import TaggedSearch
 from shared.storage.tagrows import EXTENDED
@@ -287,7 +288,7 @@ class Search:
         where = study_partition(partition.number, study_uid)
         return await self._tables.get(main_table(study_uid), where, row, _distinct(columns))
 
-    def _walk(self, kind: Literal["log", "ser"], partition: DataPartition) -> SegmentWalk:
+    def _walk(self, kind: LogKind, partition: DataPartition) -> SegmentWalk:
         key = (kind, partition.number)
         if key not in self._walks:
             self._walks[key] = SegmentWalk(self._tables, self._filters, kind, partition.number)

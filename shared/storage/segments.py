@@ -23,6 +23,9 @@ from shared.storage.filters import SegmentFilters
 from shared.storage.keys import HINTS, SCHEMA, SEGMENT_BEGUN, SEGMENT_HEADER, segment_partition, segment_table
 from shared.storage.tables import TRANSACTION_BYTES, Tables, Write, whole
 
+LogKind = Literal["log", "ser"]
+"""Logs there are: of studies, and of series."""
+
 log = logging.getLogger(__name__)
 
 ROWS = 1000
@@ -60,7 +63,7 @@ class Seal:
         begun: when somebody last began.
     """
 
-    kind: Literal["log", "ser"]
+    kind: LogKind
     partition: int
     segment: int
     begun: datetime
@@ -76,7 +79,7 @@ class SegmentLog:
         rows: how many rows make a full segment.
     """
 
-    def __init__(self, tables: Tables, kind: Literal["log", "ser"], partition: int, rows: int = ROWS) -> None:
+    def __init__(self, tables: Tables, kind: LogKind, partition: int, rows: int = ROWS) -> None:
         self._tables = tables
         self._kind = kind
         self._partition = partition

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 from shared.storage import oldoperations
 from shared.storage.blobs import Blobs, ListedBlob
@@ -23,7 +22,7 @@ from shared.storage.index import DELETING, Index
 from shared.storage.keys import STUDY_ROW, base36, instance_row, main_table, series_row, study_partition
 from shared.storage.partitions import DataPartition, Partitions
 from shared.storage.rows import BESIDE_SUFFIXES, first_event, state_of
-from shared.storage.segments import SegmentLog, open_seals
+from shared.storage.segments import LogKind, SegmentLog, open_seals
 from shared.storage.tables import ETAG, Entity, Tables, whole
 from shared.storage.tagrows import ALL_COLUMNS, POSTED, TAGS_ADDED
 from shared.storage.tagsweep import TagSweep
@@ -255,18 +254,11 @@ class Sweep:
             found.covers_added += await self._cover(partition, "ser", key, series, study_uid, series_uid)
         found.studies_tagged += await self._tags.complete(partition, uids, row)
 
-    async def _cover(
-        self, partition: DataPartition, kind: Literal["log", "ser"], row_key: str, row: Entity, *uids: str
-    ) -> bool:
+    async def _cover(self, partition: DataPartition, kind: LogKind, row_key: str, row: Entity, *uids: str) -> bool:
         """See to it that a study or series has its covering row, and not the one before as well."""
         if DELETING in row:
             return False
-        state = state_of(row)
-        await self._index.clear(partition, kind, state)
-        if await self._index.covered(partition, kind, state, *uids):
-            return False
-        await self._index.cover(partition, kind, row_key, state, *uids)
-        return True
+        return await self._index.covering.mend(partition, kind, row_key, state_of(row), *uids)
 
     async def _open_epochs(self, first: int, row: Entity) -> _OpenEpochs:
         """Epochs from one on, by what a row says that speaks of them."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
 
 from shared.errors import StoreUnavailable
 from shared.storage.batching import jittered_pause
@@ -27,11 +26,11 @@ from shared.storage.keys import (
     series_row,
     study_partition,
     uids_of_row,
-    ulid,
 )
 from shared.storage.partitions import DataPartition
 from shared.storage.postings import Posted, Postings
-from shared.storage.rows import METADATA_COLUMNS, LevelState, covering_row_key, following, state_entity, state_of
+from shared.storage.rows import METADATA_COLUMNS, LevelState, covering_row_key, state_entity, state_of
+from shared.storage.segments import LogKind
 from shared.storage.tables import ETAG, TRANSACTION_LIMIT, Entity, Tables, Write, between, binary, whole
 from shared.storage.tagrows import POSTED, TAGS_ADDED, column_of, extended_entity
 from shared.storage.tags import Tags
@@ -44,8 +43,6 @@ _COLUMNS = (
     *("PartitionKey", "RowKey", "blob", HEAD, "dictionary", "version", "newest", TAGS_ADDED, POSTED, DELETING),
     *METADATA_COLUMNS,
 )
-
-Kind = Literal["log", "ser"]
 
 
 class TagIndex:
@@ -128,7 +125,7 @@ class TagIndex:
     # ---- studies and series ----
 
     async def _write_levels(self, partition: DataPartition, study_uid: str, found: Gathered, *, in_place: bool) -> None:
-        levels: list[tuple[Kind, str, tuple[str, ...], Candidates]] = [
+        levels: list[tuple[LogKind, str, tuple[str, ...], Candidates]] = [
             ("ser", series_row(uid), (study_uid, uid), candidates) for uid, candidates in found.series.items()
         ]
         if found.study.values:
@@ -139,7 +136,7 @@ class TagIndex:
     async def _write_level(
         self,
         partition: DataPartition,
-        kind: Kind,
+        kind: LogKind,
         row_key: str,
         uids: tuple[str, ...],
         candidates: Candidates,
@@ -181,7 +178,7 @@ class TagIndex:
         return await self._tables.merge(main_table(study_uid), where, row["RowKey"], entity, row[ETAG])
 
     async def _covered_in_place(
-        self, partition: DataPartition, kind: Kind, state: LevelState, uids: tuple[str, ...]
+        self, partition: DataPartition, kind: LogKind, state: LevelState, uids: tuple[str, ...]
     ) -> bool:
         """Write a state's tags into its covering row; False when it is not where the state says."""
         table, where = segment_table(kind, state.segment), segment_partition(partition.number, state.segment)
@@ -191,23 +188,21 @@ class TagIndex:
     async def _moved(
         self,
         partition: DataPartition,
-        kind: Kind,
+        kind: LogKind,
         row: Entity,
         states: tuple[LevelState, LevelState],
         uids: tuple[str, ...],
     ) -> bool:
         """Give a row its new state with a new covering row; False when it has changed since it was read."""
         before, after = states
-        if after.extended == before.extended and await self._index.covered(partition, kind, before, *uids):
+        if after.extended == before.extended and await self._index.covering.covered(partition, kind, before, *uids):
             return True
-        segment = await self._index.log(kind, partition).current()
-        settled = self._index.settled(partition, kind, before, *uids)
-        state = following(before, after, ulid(before.order), segment, *uids, settled=settled)
+        state = await self._index.covering.following(partition, kind, before, after, *uids)
         where = study_partition(partition.number, uids[0])
         entity = state_entity(state, whole(row, "version"))
         if not await self._tables.merge(main_table(uids[0]), where, row["RowKey"], entity, row[ETAG]):
             return False
-        await self._index.cover(partition, kind, row["RowKey"], state, *uids)
+        await self._index.covering.cover(partition, kind, row["RowKey"], state, *uids)
         return True
 
     # ---- instances ----

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import orjson
 
@@ -39,11 +38,11 @@ from shared.storage.rows import (
     LevelState,
     LevelValues,
     distinct,
-    following,
     replaced_blobs,
     state_entity,
     state_of,
 )
+from shared.storage.segments import LogKind
 from shared.storage.tables import ETAG, Entity, Tables, Write, whole
 from shared.storage.updates import (
     REFUSED,
@@ -57,10 +56,8 @@ from shared.storage.updates import (
 )
 from shared.storage.writer import Writer
 
-Kind = Literal["log", "ser"]
 _EVENTS = 90
 _FORGOTTEN = 50
-_LOOKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +83,7 @@ class Batch:
 class _Plan:
     writes: list[Write] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    covers: list[tuple[Kind, str, LevelState, tuple[str, ...]]] = field(default_factory=list)
+    covers: list[tuple[LogKind, str, LevelState, tuple[str, ...]]] = field(default_factory=list)
 
 
 class Updating:
@@ -133,7 +130,10 @@ class Updating:
             return False
         await asyncio.gather(
             self._feed.append_missing(plan.events, after),
-            *(self._index.cover(place.partition, kind, row, state, *uids) for kind, row, state, uids in plan.covers),
+            *(
+                self._index.covering.cover(place.partition, kind, row, state, *uids)
+                for kind, row, state, uids in plan.covers
+            ),
         )
         return True
 
@@ -221,7 +221,7 @@ class Updating:
         self,
         plan: _Plan,
         place: Place,
-        kind: Kind,
+        kind: LogKind,
         key: str,
         row: Entity,
         after: LevelState,
@@ -232,9 +232,7 @@ class Updating:
         if after.says_the_same(before):
             return Write("merge", key, {"version": version})
         uids = (place.study_uid,) if kind == "log" else (place.study_uid, uids_of_row(key)[0])
-        segment = await self._index.log(kind, place.partition).current()
-        settled = self._index.settled(place.partition, kind, before, *uids)
-        after = following(before, after, ulid(before.order), segment, *uids, settled=settled)
+        after = await self._index.covering.following(place.partition, kind, before, after, *uids)
         gone = {SEARCH_COLUMN + name: "" for name in before.columns.keys() - after.columns.keys()}
         plan.covers.append((kind, key, after, uids))
         return Write("merge", key, {**state_entity(after, version), **gone}, row[ETAG])
@@ -272,11 +270,8 @@ class Updating:
             return None  # it is being deleted, and whoever does that comes here after us
         return found.json
 
-    async def _cover(self, place: Place, kind: Kind, key: str, row: Entity, *uids: str) -> None:
-        state = state_of(row)
-        await self._index.clear(place.partition, kind, state)
-        if not await self._index.covered(place.partition, kind, state, *uids):
-            await self._index.cover(place.partition, kind, key, state, *uids)
+    async def _cover(self, place: Place, kind: LogKind, key: str, row: Entity, *uids: str) -> None:
+        await self._index.covering.mend(place.partition, kind, key, state_of(row), *uids)
 
 
 def _event(place: Place, row: Entity, event_id: str, version: int) -> Event:

@@ -12,31 +12,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Literal
 
 from shared.storage.batching import last_existing
-from shared.storage.conditions import Condition, columns_of, is_exact, match_all, where
+from shared.storage.conditions import Condition
 from shared.storage.filters import BLOCK, SegmentFilters
 from shared.storage.keys import segment_partition, segment_table
-from shared.storage.segments import hinted_segment, is_begun
+from shared.storage.paging import MOST_AT_ONCE, Part, Wanted, matching_rows, page_of, read_each
+from shared.storage.segments import LogKind, hinted_segment, is_begun
 from shared.storage.tables import Entity, Tables, quoted
 from shared.storage.tagrows import EXTENDED
-
-_PAGE = 1000
-_MOST_AT_ONCE = 32
-_SKIPPED_BY_KEYS = 200
-"""From this offset on, rows that are skipped are read by their keys first."""
 
 _KEYS = ("RowKey", "order", "study", "series")
 _ANSWERS = (*_KEYS, "answer", "index", "modalities", EXTENDED)
 
-_Reader = Callable[[Sequence[int]], Awaitable[list[tuple[int, list[Entity]]]]]
+_Reader = Callable[[Sequence[int]], Awaitable[list[Part]]]
 
 
 class SegmentWalk:
     """One data partition's log of one kind, seen from one worker that searches it."""
 
-    def __init__(self, tables: Tables, filters: SegmentFilters, kind: Literal["log", "ser"], partition: int) -> None:
+    def __init__(self, tables: Tables, filters: SegmentFilters, kind: LogKind, partition: int) -> None:
         self._tables = tables
         self._filters = filters
         self._kind = kind
@@ -45,52 +40,26 @@ class SegmentWalk:
 
     async def page(self, conditions: Sequence[Condition], offset: int, limit: int) -> list[Entity]:
         """Matching rows with what an answer is made of, newest first."""
-        start, skip = None, offset
-        if offset >= _SKIPPED_BY_KEYS:
-            start, skip = await self._place_of(conditions, offset)
-            if start is None:
-                return []
-        found: list[Entity] = []
-        async with aclosing(self._segments(conditions, _ANSWERS, skip + limit, start)) as segments:
-            async for _, rows in segments:
-                found += rows
-                if len(found) >= skip + limit:
-                    break
-        return found[skip : skip + limit]
+        return await page_of(self._segments, Wanted(conditions, _ANSWERS), _KEYS, offset, limit)
 
     async def keys(self, conditions: Sequence[Condition]) -> AsyncGenerator[list[Entity], None]:
         """All matching rows, with their UIDs and order keys only, newest first, a segment at a time."""
-        async with aclosing(self._segments(conditions, _KEYS, None, None)) as segments:
+        async with aclosing(self._segments(Wanted(conditions, _KEYS))) as segments:
             async for _, rows in segments:
                 yield rows
 
-    async def _place_of(self, conditions: Sequence[Condition], offset: int) -> tuple[int | None, int]:
-        """The segment with the row at an offset, and how many rows to skip in it; no segment past the end."""
-        async with aclosing(self._segments(conditions, _KEYS, None, None)) as segments:
-            async for segment, rows in segments:
-                if offset < len(rows):
-                    return segment, offset
-                offset -= len(rows)
-        return None, 0
-
-    async def _segments(
-        self, conditions: Sequence[Condition], columns: Sequence[str], enough: int | None, start: int | None
-    ) -> AsyncGenerator[tuple[int, list[Entity]], None]:
-        """Matching rows of each segment that may have some, newest first.
-
-        Args:
-            conditions: what rows must satisfy.
-            columns: properties to bring.
-            enough: so many rows of one segment will do; None for all.
-            start: the segment to begin with; None for the newest.
-        """
+    async def _segments(self, wanted: Wanted) -> AsyncGenerator[Part, None]:
+        """Matching rows of each segment that may have some, newest first."""
         seen: set[tuple[str, str]] = set()
 
-        async def read(segments: Sequence[int]) -> list[tuple[int, list[Entity]]]:
-            rows = await asyncio.gather(*(self._rows(one, conditions, columns, enough) for one in segments))
-            return list(zip(segments, rows, strict=True))
+        async def read(segments: Sequence[int]) -> list[Part]:
+            return await read_each(segments, rows_of)
 
-        async with aclosing(self._waves(conditions, read, start)) as waves:
+        async def rows_of(segment: int) -> list[Entity]:
+            part = f"PartitionKey eq {quoted(segment_partition(self._partition, segment))} and order gt ''"
+            return await matching_rows(self._tables, segment_table(self._kind, segment), part, wanted)
+
+        async with aclosing(self._waves(wanted.conditions, read, wanted.start)) as waves:
             async for wave in waves:
                 for segment, rows in wave:
                     first_seen = []
@@ -103,15 +72,15 @@ class SegmentWalk:
 
     async def _waves(
         self, conditions: Sequence[Condition], read: _Reader, start: int | None
-    ) -> AsyncGenerator[list[tuple[int, list[Entity]]], None]:
+    ) -> AsyncGenerator[list[Part], None]:
         if start is None:
             newest = await self._known_newest()
             # Its successor is looked for while it is read: as a rule the newest rows are one round trip away.
             tail, before, newer = await asyncio.gather(
                 read([newest]), self._read_passing([newest - 1][:newest], conditions, read), self._begun_since(newest)
             )
-            for first in range(0, len(newer), _MOST_AT_ONCE):
-                yield await read(newer[first : first + _MOST_AT_ONCE])
+            for first in range(0, len(newer), MOST_AT_ONCE):
+                yield await read(newer[first : first + MOST_AT_ONCE])
             yield [*tail, *before]
             start = newest - 2
         size = 2
@@ -123,28 +92,12 @@ class SegmentWalk:
             start = last - 1
             while len(wave) >= size or (wave and start < 0):
                 yield await read(wave[:size])
-                wave, size = wave[size:], min(2 * size, _MOST_AT_ONCE)
+                wave, size = wave[size:], min(2 * size, MOST_AT_ONCE)
 
     async def _read_passing(
         self, segments: Sequence[int], conditions: Sequence[Condition], read: _Reader
-    ) -> list[tuple[int, list[Entity]]]:
+    ) -> list[Part]:
         return await read(await self._filters.passing(self._kind, self._partition, segments, conditions))
-
-    async def _rows(
-        self, segment: int, conditions: Sequence[Condition], columns: Sequence[str], enough: int | None
-    ) -> list[Entity]:
-        """Matching rows of one segment, the newest first."""
-        asked = where(
-            f"PartitionKey eq {quoted(segment_partition(self._partition, segment))} and order gt ''", conditions
-        )
-        select = tuple(dict.fromkeys((*columns, *columns_of(conditions))))
-        top = min(enough, _PAGE) if enough is not None and is_exact(conditions) else _PAGE
-        found: list[Entity] = []
-        async for page in self._tables.pages(segment_table(self._kind, segment), asked, select, top):
-            found += [row for row in page if match_all(row, conditions)]
-            if enough is not None and len(found) >= enough:
-                break
-        return found
 
     async def _known_newest(self) -> int:
         """The newest segment this worker knows of, or the one storage has a hint of."""

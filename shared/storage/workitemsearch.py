@@ -9,22 +9,19 @@ import asyncio
 import logging
 import zlib
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from shared.storage.conditions import Condition, columns_of, is_exact, match_all, where
+from shared.storage.batching import last_existing
+from shared.storage.conditions import Condition
 from shared.storage.keys import SEARCH_COLUMN
+from shared.storage.paging import MOST_AT_ONCE, Part, Wanted, matching_rows, page_of, read_each
 from shared.storage.tables import Entity, Tables, quoted
 from shared.storage.workitemlog import WorkitemLog
 from shared.storage.workitemrows import DATASET_COLUMNS, dataset_of, home, values_in
 
 log = logging.getLogger(__name__)
 
-_PAGE = 1000
-_MOST_AT_ONCE = 32
-_SKIPPED_BY_KEYS = 200
-"""From this offset on, rows that are skipped are read by their keys first."""
 _KEYS = ("RowKey",)
 _ANSWERS = (*_KEYS, "uid", *DATASET_COLUMNS)
 
@@ -81,55 +78,29 @@ class WorkitemSearch:
 
     async def page(self, conditions: Sequence[Condition], offset: int, limit: int) -> FoundWorkitems:
         """Matching workitems, newest first."""
-        start, skip = None, offset
-        if offset >= _SKIPPED_BY_KEYS:
-            start, skip = await self._place_of(conditions, offset)
-            if start is None:
-                return FoundWorkitems((), 0)
-        found: list[Entity] = []
-        enough = skip + limit
-        async with aclosing(self._blocks(conditions, _ANSWERS, enough, start)) as blocks:
-            async for _, rows in blocks:
-                found += rows
-                if len(found) >= enough:
-                    break
-        matched = found[skip:enough]
+        matched = await page_of(self._blocks, Wanted(conditions, _ANSWERS), _KEYS, offset, limit)
         readable = tuple(row for row in matched if _readable(row))
         return FoundWorkitems(readable, len(matched) - len(readable))
 
-    async def _place_of(self, conditions: Sequence[Condition], offset: int) -> tuple[int | None, int]:
-        """The block with the row at an offset, and how many rows to skip in it; no block past the end."""
-        async with aclosing(self._blocks(conditions, _KEYS, None, None)) as blocks:
-            async for block, rows in blocks:
-                if offset < len(rows):
-                    return block, offset
-                offset -= len(rows)
-        return None, 0
+    async def _blocks(self, wanted: Wanted) -> AsyncGenerator[Part, None]:
+        """Matching rows of each block, newest first."""
 
-    async def _blocks(
-        self, conditions: Sequence[Condition], columns: Sequence[str], enough: int | None, start: int | None
-    ) -> AsyncGenerator[tuple[int, list[Entity]], None]:
-        """Matching rows of each block, newest first.
+        async def read(blocks: Sequence[int]) -> list[Part]:
+            return await read_each(blocks, rows_of)
 
-        Args:
-            conditions: what rows must satisfy.
-            columns: properties to bring.
-            enough: so many rows of one block will do; None for all.
-            start: the block to begin with; None for the newest.
-        """
+        async def rows_of(block: int) -> list[Entity]:
+            table, partition = home(self._partition, block)
+            return await matching_rows(self._tables, table, f"PartitionKey eq {quoted(partition)}", wanted)
 
-        async def read(blocks: Sequence[int]) -> list[tuple[int, list[Entity]]]:
-            rows = await asyncio.gather(*(self._rows(one, conditions, columns, enough) for one in blocks))
-            return list(zip(blocks, rows, strict=True))
-
+        start = wanted.start
         if start is None:
             known = await self._known_newest()
             # What is newer is looked for meanwhile: as a rule the newest rows are one round trip away.
             tail, newer = await asyncio.gather(
                 read([one for one in (known, known - 1) if one >= 0]), self._newer(known)
             )
-            for first in range(0, len(newer), _MOST_AT_ONCE):
-                for one in await read(newer[first : first + _MOST_AT_ONCE]):
+            for first in range(0, len(newer), MOST_AT_ONCE):
+                for one in await read(newer[first : first + MOST_AT_ONCE]):
                     yield one
             for one in tail:
                 yield one
@@ -138,22 +109,7 @@ class WorkitemSearch:
         while start >= 0:
             for one in await read(range(start, max(start - size, -1), -1)):
                 yield one
-            start, size = start - size, min(2 * size, _MOST_AT_ONCE)
-
-    async def _rows(
-        self, block: int, conditions: Sequence[Condition], columns: Sequence[str], enough: int | None
-    ) -> list[Entity]:
-        """Matching rows of one block, the newest first."""
-        table, partition = home(self._partition, block)
-        asked = where(f"PartitionKey eq {quoted(partition)}", conditions)
-        select = tuple(dict.fromkeys((*columns, *columns_of(conditions))))
-        top = min(enough, _PAGE) if enough is not None and is_exact(conditions) else _PAGE
-        found: list[Entity] = []
-        async for page in self._tables.pages(table, asked, select, top):
-            found += [row for row in page if match_all(row, conditions)]
-            if enough is not None and len(found) >= enough:
-                break
-        return found
+            start, size = start - size, min(2 * size, MOST_AT_ONCE)
 
     async def _known_newest(self) -> int:
         if self._newest is None:
@@ -162,9 +118,7 @@ class WorkitemSearch:
 
     async def _newer(self, known: int) -> list[int]:
         """Blocks that are newer than the one known, newest first."""
-        newest = known
-        while await self._log.begun(newest + 1):
-            newest += 1
+        newest = await last_existing(self._log.begun, known)
         self._newest = max(newest, self._newest or 0)
         return list(range(newest, known, -1))
 

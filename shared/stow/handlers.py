@@ -98,9 +98,15 @@ async def _parts(
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     default = content_type.parameters.get("type")
     async for part in read_parts(body, boundary):
+        content: AsyncIterator[bytes] = part
+        if not part.headers.starting(""):
+            first = await anext(part, None)
+            if first is None:
+                continue  # .NET frames a body without any part like one with a part of nothing
+            content = _chained(first, part)
         _check_part(part.headers, default)
         default = None  # the type parameter speaks of the root part only (RFC 2387 §3.1)
-        yield part
+        yield content
 
 
 def _check_part(headers: Headers, default: str | None) -> None:

@@ -17,7 +17,7 @@ from shared.storage.dropped import DroppedFile
 from shared.storage.filerecords import FileRecord
 from shared.storage.keys import ulid
 from shared.storage.stores import Stores
-from shared.stow.importwork import ImportConduct, ImportFailed, ImportWork, gone, put_away
+from shared.stow.importwork import TRIED, ImportConduct, ImportFailed, ImportWork, gone, put_away
 from shared.stow.notices import BadNotice, notice, paths_of
 
 LOG = logging.getLogger(__name__)
@@ -144,4 +144,4 @@ def _is_due(file: DroppedFile, known: FileRecord | None, now: datetime, lease: t
     return now - since >= wait
 
 
-__all__ = ["ImportConduct", "ImportFailed", "import_file", "poison", "poll", "run"]
+__all__ = ["TRIED", "ImportConduct", "ImportFailed", "import_file", "poison", "poll", "run"]

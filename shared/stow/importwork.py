@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import time
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -18,6 +19,8 @@ from shared.storage.copying import ORIGIN
 from shared.storage.dropped import DroppedFile, FileChanged, failed_name, stored_name
 from shared.storage.errors import StorageFailed
 from shared.storage.filerecords import FileRecord, FileStatus
+from shared.storage.leases import work_while_held
+from shared.storage.meter import Meter, metered
 from shared.storage.partitions import DEFAULT_NAME, DataPartition
 from shared.storage.stores import Stores
 from shared.stow.outcomes import Outcome
@@ -31,7 +34,7 @@ MOST_TRIES = 20
 """So many tries, however they ended: also a file that kills its worker comes to an end."""
 WORK_SECONDS = 25 * 60.0
 """A file takes no longer than this: below the half hour after which the host ends a function (host.json)."""
-_RENEWALS = 3
+TRIED = "failed try"
 _PARTITION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _NOT_DICOM = "This is no DICOM file that can be read to its end (PS3.10 §7)."
 _EMPTY = "The file is empty."
@@ -50,6 +53,10 @@ def _nobody(_mark: str, _record: FileRecord) -> None:
     """Nobody wants to know."""
 
 
+def _unmeasured(_status: str, _seconds: float, _meter: Meter) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class ImportConduct:
     """How files are imported.
@@ -58,11 +65,13 @@ class ImportConduct:
         rules: how strictly they are judged.
         keep_stored: whether stored files are kept beside their outcomes.
         told: is given the mark and the record of each file whose end this worker wrote down, for the audit.
+        measured: is given how each try ended (the file's status, or `TRIED`), its seconds, and its calls to storage.
     """
 
     rules: ValidationRules
     keep_stored: bool = False
     told: Callable[[str, FileRecord], None] = _nobody
+    measured: Callable[[str, float, Meter], None] = _unmeasured
 
 
 class ImportFailed(Exception):
@@ -102,14 +111,28 @@ class ImportWork:
             StoreUnavailable: storage failed.
             ImportFailed: something else did, and it may be tried again.
         """
+        began, meter = time.monotonic(), Meter()
         try:
-            ended = await self._ended()
-            self.record = await self.stores.file_records.end(replace(ended, version=self.record.version))
+            with metered(meter):
+                ended = await self._ended()
+                self.record = await self.stores.file_records.end(replace(ended, version=self.record.version))
         except Superseded:
             LOG.warning("file %s was taken over by another worker", self.file.mark)
             return
-        LOG.info("file %s status=%s bytes=%d", self.file.mark, self.record.status, self.file.length_bytes)
+        except (StoreUnavailable, ImportFailed):
+            self.conduct.measured(TRIED, time.monotonic() - began, meter)
+            raise
+        seconds = time.monotonic() - began
+        LOG.info(
+            "file %s status=%s bytes=%d ms=%d %s",
+            self.file.mark,
+            self.record.status,
+            self.file.length_bytes,
+            seconds * 1000,
+            meter.line(),
+        )
         self.conduct.told(self.file.mark, self.record)
+        self.conduct.measured(self.record.status.value, seconds, meter)
         await put_away(self.file, self.record, self.stores)
 
     async def _ended(self) -> FileRecord:
@@ -145,33 +168,15 @@ class ImportWork:
             Superseded: another worker has the file; the store was cut off.
             TimeoutError: it takes too long.
         """
-        over = asyncio.Event()
-        working = asyncio.ensure_future(asyncio.wait_for(self._judged(), WORK_SECONDS))
-        keeping = asyncio.create_task(self._keep(over))
-        try:
-            await asyncio.wait({working, keeping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            over.set()
-            if not working.done():
-                working.cancel()
-            ended, lost = await asyncio.gather(working, keeping, return_exceptions=True)
-        for ending in (lost, ended):
-            if isinstance(ending, BaseException):
-                raise ending
-        assert isinstance(ended, FileRecord), "a store that did not fail has an outcome"
-        return ended
+        return await work_while_held(
+            f"file {self.file.mark}",
+            self.stores.file_records.lease,
+            asyncio.wait_for(self._judged(), WORK_SECONDS),
+            self._renew,
+        )
 
-    async def _keep(self, over: asyncio.Event) -> None:
-        """Renew the record now and then. A renewal that has begun is finished: nobody would know its ETag otherwise."""
-        pause = self.stores.file_records.lease.total_seconds() / _RENEWALS
-        while not over.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), pause)
-                return
-            try:
-                self.record = await self.stores.file_records.renew(self.record)
-            except StoreUnavailable:
-                LOG.warning("file %s is held no longer than before: storage is not available", self.file.mark)
+    async def _renew(self) -> None:
+        self.record = await self.stores.file_records.renew(self.record)
 
     async def _judged(self) -> FileRecord:
         if not self.file.length_bytes:

@@ -80,7 +80,8 @@ async def _retrieve_many(call: Call, stores: Stores, series_uid: str | None) -> 
     if second is None:
         return _one(call, stores, partition, first)
     assert call.choice is not None, "the row offers representations"
-    if call.choice.transfer_syntax != AS_STORED:
+    choice = next((one for one in (call.choice, *call.choice.others) if one.transfer_syntax == AS_STORED), None)
+    if choice is None:
         # Contract C3.2: several instances are never transcoded in one answer.
         raise NotAcceptable(
             "Several instances are given as they are stored only. "
@@ -95,7 +96,7 @@ async def _retrieve_many(call: Call, stores: Stores, series_uid: str | None) -> 
 
     boundary = new_boundary()
     body = as_parts(stores.instances, _chained((first, second), found), boundary, again)
-    return Reply(200, body, related_content_type(boundary, call.choice.media_type))
+    return Reply(200, body, related_content_type(boundary, choice.media_type))
 
 
 def _one(call: Call, stores: Stores, partition: DataPartition, instance: StoredInstance) -> Reply:

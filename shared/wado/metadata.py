@@ -19,6 +19,7 @@ _PACK_BYTES = 16 * 1024 * 1024
 """A longer pack is not kept in memory while it is made; such a series is read from its rows every time."""
 
 _GZIP = 31  # zlib's word for "with a gzip header"
+_VARY = ("Vary", "Accept, Accept-Encoding, msdicom-request-original")
 
 
 async def of_instance(call: Call, stores: Stores) -> Reply:
@@ -136,12 +137,13 @@ def _unchanged(call: Call, version: int) -> Reply | None:
         return None
     tags = {tag.strip().removeprefix("W/").strip('"') for tag in text.split(",")}
     current = _tag(call, version)
-    return Reply(304, headers=(("ETag", current),)) if tags & {current, "*"} else None
+    # Caches need both again (RFC 9110 §15.4.5).
+    return Reply(304, headers=(("ETag", current), _VARY)) if tags & {current, "*"} else None
 
 
 def _reply(call: Call, version: int, body: bytes | AsyncIterator[bytes], *, zipped: bool = False) -> Reply:
     # Clients of the original compare the tag as bare text, so it is not quoted (contract E35).
-    headers = [("ETag", _tag(call, version)), ("Vary", "Accept, Accept-Encoding, msdicom-request-original")]
+    headers = [("ETag", _tag(call, version)), _VARY]
     if zipped:
         headers.append(("Content-Encoding", "gzip"))
     assert call.choice is not None, "the row offers representations"

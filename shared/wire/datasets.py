@@ -6,10 +6,12 @@ Values are not judged here, only their form: what an attribute may hold is for t
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
+from pydicom.datadict import tag_for_keyword
 
 from shared.dicom.elements import ALL_VRS, BULK_VRS
 from shared.dicom.nested import MAX_DEPTH
@@ -17,6 +19,7 @@ from shared.errors import InvalidRequest, MalformedBody, PayloadTooLarge
 from shared.wire.dicomjson import Json
 
 _KEY = re.compile(r"[0-9A-Fa-f]{8}", re.ASCII)
+_KEYWORD = re.compile(r"[A-Z][A-Za-z0-9]{0,79}", re.ASCII)
 _MEMBERS = frozenset({"vr", "Value", "BulkDataURI", "InlineBinary"})
 _NAME_GROUPS = frozenset({"Alphabetic", "Ideographic", "Phonetic"})
 _NUMBER_VRS = frozenset({"DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"})
@@ -37,6 +40,18 @@ async def whole_body(body: AsyncIterator[bytes], most_bytes: int) -> bytes:
     return bytes(content)
 
 
+def json_value(content: bytes) -> Any:
+    """The value of a JSON text. A byte order mark before it is no part of it (RFC 8259 §8.1): editors write one.
+
+    Raises:
+        MalformedBody: it is none.
+    """
+    try:
+        return orjson.loads(content.removeprefix(BOM_UTF8))
+    except orjson.JSONDecodeError as error:
+        raise MalformedBody("The body is not JSON.") from error
+
+
 def first_dataset(content: bytes) -> Json:
     """The first data set of an array, or the one that stands alone (contract C7.1, E24).
 
@@ -44,15 +59,22 @@ def first_dataset(content: bytes) -> Json:
         MalformedBody: it is not JSON.
         InvalidRequest: it is not a data set in the DICOM JSON model; says where.
     """
-    try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise MalformedBody("The body is not JSON.") from error
+    value = json_value(content)
     if not isinstance(value, list):
         return _dataset(value, "$", 0)
     if not value:
         raise InvalidRequest("$: the array has no data set.")
     return _dataset(value[0], "$[0]", 0)
+
+
+def tag_of_key(name: str) -> int | None:
+    """The attribute that a key of a data set is for; None when it is for none.
+
+    PS3.18 §F.2.2 has hexadecimal digits only. Keywords are read as well: the original's own client writes them.
+    """
+    if _KEY.fullmatch(name):
+        return int(name, 16)
+    return tag_for_keyword(name) if _KEYWORD.fullmatch(name) else None
 
 
 # Any: what a client sent is known only after looking.
@@ -63,9 +85,10 @@ def _dataset(value: Any, where: str, depth: int) -> Json:
         raise InvalidRequest(f"Sequences are nested more than {MAX_DEPTH} deep.")
     members: Json = {}
     for name, element in value.items():
-        if not _KEY.fullmatch(name) or int(name[:4], 16) < _FIRST_DATA_GROUP:
-            raise InvalidRequest(f"{where}: each key must be the tag of an attribute, eight hexadecimal digits.")
-        key = name.upper()
+        tag = tag_of_key(name)
+        if tag is None or tag >> 16 < _FIRST_DATA_GROUP:
+            raise InvalidRequest(f"{where}: each key must be an attribute's tag, eight hexadecimal digits, or keyword.")
+        key = f"{tag:08X}"
         if key in members:
             raise InvalidRequest(f"{where}.{key}: the attribute is there twice.")
         members[key] = _element(element, f"{where}.{key}", depth)
@@ -104,8 +127,8 @@ def _value(vr: str, value: Any, where: str, depth: int) -> Any:
     if value is None:
         return None
     if vr == "PN":
-        right = isinstance(value, dict) and value.keys() <= _NAME_GROUPS
-        right = right and all(isinstance(group, str) for group in value.values())
+        value = _name_groups(value)
+        right = value is not None
     elif vr in _NUMBER_VRS:
         right = isinstance(value, int | float | str) and not isinstance(value, bool)
     else:
@@ -113,3 +136,11 @@ def _value(vr: str, value: Any, where: str, depth: int) -> Any:
     if not right:
         raise InvalidRequest(f"{where}: must be a value of VR {vr} (PS3.18 §F.2.3).")
     return value
+
+
+def _name_groups(value: Any) -> dict[str, str] | None:
+    """The component groups of a name, null ones left out: clients write so what is not set. None when it is no name."""
+    if not isinstance(value, dict) or not value.keys() <= _NAME_GROUPS:
+        return None
+    groups = {name: group for name, group in value.items() if group is not None}
+    return groups if all(isinstance(group, str) for group in groups.values()) else None

@@ -1,7 +1,7 @@
 """DICOM JSON (PS3.18 Annex F): data set to JSON straight from raw values, and JSON text to and from bytes.
 
-What leaves on the way: group 0002, and every element whose value is bytes to the service (OB OD OF OL OV OW UN),
-in sequences as well.
+What leaves on the way: group 0002, lengths of groups (§F.2.2), and every element whose value is bytes to the service
+(OB OD OF OL OV OW UN), in sequences as well.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _object(dataset: Dataset, dropped_tags: frozenset[int], chain: tuple[Dataset
         encodings = (encodings,)
     members: Json = {}
     for tag, element in elements_of(dataset):
-        if tag in dropped_tags or tag >> 16 == 2:
+        if tag in dropped_tags or tag >> 16 == 2 or not tag & 0xFFFF:
             continue
         if isinstance(element, RawDataElement):
             member = _raw_member(element, encodings, chain)

@@ -115,7 +115,8 @@ def span(vr: str, name: str, text: str) -> tuple[str, str] | str:
         InvalidParameter: it is neither.
     """
     rule, form = _FORMS[vr]
-    first, dash, last = text.strip(" ").partition("-")
+    before, dash, behind = text.partition("-")
+    first, last = before.strip(" "), behind.strip(" ")
     wrong = any(end and (rule(end) or _ZONE.search(end)) for end in (first, last))
     if wrong or not (first or last):
         raise InvalidParameter(

@@ -49,6 +49,13 @@ def test_a_number_outside_its_limits_is_refused_with_them(query):
         read(LIMIT, query=query)
 
 
+def test_a_number_without_an_upper_limit_has_64_bits():
+    offset = Parameter("offset", Place.QUERY, Kind.WHOLE_NUMBER, "offset", "", default=0, minimum=0)
+    assert read(offset, query=f"offset={2**63 - 1}") == 2**63 - 1
+    with pytest.raises(InvalidParameter):
+        read(offset, query=f"offset={2**63}")
+
+
 def test_an_absent_number_is_its_default():
     assert read(LIMIT) == 100
 
@@ -118,7 +125,6 @@ def test_a_time_with_a_zone_is_counted_in_hundreds_of_nanoseconds(text, ticks):
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "now",
         "2026-11-21",
         "2026-11-21T08:30:00",
@@ -144,8 +150,10 @@ def test_any_other_text_is_no_time(text):
         read(SINCE, query=f"starttime={text}")
 
 
-def test_an_absent_time_is_none():
+def test_an_absent_time_is_none_and_so_is_an_empty_one():
     assert read(SINCE) is None
+    for query in ("startTime=", "starttime", "startTime=%20"):
+        assert read(SINCE, query=query) is None
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("FALSE", False), ("False", False), (" True ", True)])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import typing
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,6 +14,7 @@ from azurefunctions.extensions.http.fastapi import Request, Response
 
 from shared.api import triggers
 from shared.api.imports import conduct_of
+from shared.dev.host.invoke import InvocationContext
 from shared.errors import ClientGone
 from shared.settings import ImportSettings, Settings
 from shared.storage.operations import OperationKind, Progress
@@ -23,6 +25,8 @@ from shared.wire.call import Reply
 from tests.api import made
 from tests.support.storage import watched_stores
 from tests.support.versions import MANIFESTS
+
+CONTEXT = InvocationContext("background", "", threading.local())
 
 
 def scope(**more):
@@ -190,7 +194,7 @@ async def test_a_queue_message_is_worked_on_with_the_steps_of_the_app(azurite):
     async with watched_stores(azurite.connection_string) as (stores, _):
         begun = await stores.operations.begin(OperationKind.EXPORT, {})
         run = background_functions(stores, {OperationKind.EXPORT: step})["background_jobs"]
-        await run(QueueMessage(id="", body=message(begun.id).encode()))
+        await run(QueueMessage(id="", body=message(begun.id).encode()), CONTEXT)
         ended = await stores.operations.find(begun.id)
         assert ended is not None
         assert ended.finished
@@ -220,7 +224,7 @@ async def test_messages_and_the_timer_of_imports_reach_the_work(azurite, caplog)
         functions = import_functions(stores, Settings())
         assert set(functions) == {"background_import", "background_import_poison", "background_import_poll"}
         message = QueueMessage(id="", body=notice("absent.dcm", stores.dropped).encode())
-        await functions["background_import"](message)
+        await functions["background_import"](message, CONTEXT)
         assert transport.calls == ["HEAD blob", "GET blob"]
         await functions["background_import_poison"](message)
         assert "left to the poll" in caplog.text

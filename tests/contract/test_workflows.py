@@ -197,3 +197,51 @@ def test_what_is_deployed_is_what_was_released():
     assert deployed["sku"] == "flexconsumption"
     assert deployed["remote-build"] == "false"
     assert f"mv -- *.zip {deployed['package']}" in fetch
+
+
+STUBS = {
+    "az": 'case "$*" in *appsettings*) echo "$LABELS";; *) printf "group\\tapp.example.org\\n";; esac',
+    "curl": 'for word; do :; done; echo "$word" >> "$ASKED"; case "$word" in *"$DOWN"*) exit 22;; esac',
+}
+"""Commands that the runner has, in place of which these say what they are asked."""
+
+
+@pytest.mark.parametrize(
+    ("labels", "address", "asked"),
+    [
+        ("", "", ["https://app.example.org/health/ready"]),
+        ("v1", "", ["https://app.example.org/health/ready", "https://app.example.org/v1/api.yaml"]),
+        (
+            "v2,v1.0-prerelease",
+            "https://door.example.org",
+            [
+                f"https://door.example.org/{path}"
+                for path in ("health/ready", "v2/api.yaml", "v1.0-prerelease/api.yaml")
+            ],
+        ),
+    ],
+    ids=("all versions", "one version", "two behind a door"),
+)
+@pytest.mark.parametrize("down", ["nothing", "api.yaml"])
+def test_an_app_is_deployed_when_it_and_its_versions_answer(tmp_path, labels, address, asked, down):
+    script = next(script for name, script in RUNS if name == "deploy.yml" and "health/ready" in script)
+    for name, text in STUBS.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    given = {"LABELS": labels, "ADDRESS": address, "APP": "app", "ASKED": str(tmp_path / "asked"), "DOWN": down}
+    path = f"{tmp_path}:/usr/local/bin:/usr/bin:/bin"
+    # As GitHub runs a script that names no shell: errors end it.
+    ran = subprocess.run(["bash", "-e", "-c", script], env={**given, "PATH": path}, capture_output=True, check=False)
+    done = (tmp_path / "asked").read_text().split()
+    failing = down == "api.yaml" and labels != ""
+    assert (ran.returncode != 0) == failing, ran.stderr
+    assert done == (asked[:2] if failing else asked)
+
+
+def test_every_variable_of_an_environment_is_explained_and_set_by_the_guide():
+    text = (FOLDER / "deploy.yml").read_text()
+    used = set(re.findall(r"vars\.(\w+)", text))
+    guide = (ROOT / "infra" / "README.md").read_text()
+    assert used == set(re.findall(r"gh variable set (\w+)", guide))
+    assert {name for name in used if f"#   {name}" not in text and f", {name}" not in text.partition("on:")[0]} == set()
+    assert all(f"--field {name}=" in guide for name in WORKFLOWS["deploy.yml"]["on"]["workflow_dispatch"]["inputs"])

@@ -24,27 +24,32 @@ from shared.storage.schema import READ
 from shared.storage.stores import open_stores
 from shared.stow.handlers import store_instances
 from tests.api import made
+from tests.support import pages
 from tests.support.calls import bytes_of, call, multipart
 from tests.support.files import synthetic_instance
 from tests.support.recorded import dump, load
 from tests.support.served import ROOT
 from tests.support.storage import fresh_account
 
-PAGE = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
-BLOCK = re.compile(r"^```(sh|kusto)([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-BLOCKS = [(kind, mark.split(), text) for kind, mark, text in BLOCK.findall(PAGE)]
-LOCAL = [(mark[1:], text) for kind, mark, text in BLOCKS if kind == "sh" and mark[:1] == ["local"]]
-QUERIES = [text for kind, _, text in BLOCKS if kind == "kusto"]
+WHERE = "docs/operating.md"
+PAGE = pages.text_of(WHERE)
+BLOCKS = [(block.language, block.marks, block.text) for block in pages.blocks(WHERE)]
+LOCAL = [(marks[1:], text) for kind, marks, text in BLOCKS if kind == "sh" and marks[:1] == ("local",)]
+PAGE_QUERIES = [text for kind, _, text in BLOCKS if kind == "kusto"]
+BOOK = json.loads((ROOT / "infra" / "workbook.json").read_text(encoding="utf-8"))
+BOOK_QUERIES = [item["content"]["query"].replace("{Ending}", "'v1'") for item in BOOK["items"] if item["type"] == 3]
+LISTS = [each["query"] for item in BOOK["items"] if item["type"] == 9 for each in item["content"]["parameters"]
+         if "query" in each]  # fmt: skip
+QUERIES = [*PAGE_QUERIES, *LISTS]
+"""Those of the workbook are those of the page, and what its lists are made of."""
 STUDY = "1.2.826.0.1.4711"
 TOKENS = re.compile(r"'([^']*)'|(\w+|\*)(?::(\w+))?")
 """What a `parse` of KQL is made of: texts, columns with types, and stars for anything."""
 
 
 def test_every_command_is_local_or_needs_azure():
-    assert {tuple(mark[:1]) for kind, mark, _ in BLOCKS if kind == "sh"} == {("local",), ("azure",)}
-    assert re.findall(r"^```(?!sh |kusto$|json$|$)(.*)$", PAGE, re.MULTILINE) == [], "other blocks are not run"
-    for _, mark, text in BLOCKS:
-        assert mark[:1] == ["azure"] or not re.search(r"^(az|azcopy|gh) ", text, re.MULTILINE)
+    assert {marks[0] for kind, marks, _ in BLOCKS if kind == "sh"} == {"local", "azure", "make"}
+    assert {kind for kind, _, _ in BLOCKS} == {"sh", "kusto", "json", "indented"}, "other blocks are not run"
 
 
 # Queries.
@@ -103,6 +108,13 @@ def pattern(parsed):
         else:
             built += re.escape(text)
     return re.compile(built)
+
+
+def test_the_workbook_asks_what_the_page_asks_but_for_who_did_what():
+    (left_out,) = {text.rstrip() for text in PAGE_QUERIES} - set(BOOK_QUERIES)
+    assert left_out.startswith("let study = ")
+    assert len(BOOK_QUERIES) == len(PAGE_QUERIES) - 1
+    assert len(LISTS) == 1
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))

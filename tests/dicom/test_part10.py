@@ -155,6 +155,20 @@ def test_a_file_cut_anywhere_but_between_elements_is_refused(syntax: str) -> Non
     assert accepted == whole_element_lengths(data, syntax)
 
 
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("zeros", [2, 6, 8, 10, 12, 512])
+def test_zeros_behind_the_last_element_are_padding(syntax: str, zeros: int) -> None:
+    data = sample(syntax)
+    padded = scan(data + bytes(zeros))
+    assert padded.pixels == scan(data).pixels
+    assert [one for one in padded.elements if one.tag] == list(scan(data).elements)
+
+
+def test_a_single_zero_may_begin_an_element_that_was_cut() -> None:
+    with pytest.raises(NotDicom, match="in the middle of an element"):
+        scan(sample(ExplicitVRLittleEndian) + b"\0")
+
+
 def reads(data: bytes) -> bool:
     try:
         read_dataset(scan(data))

@@ -46,6 +46,21 @@ def test_a_name_keeps_its_component_groups():
     assert elements_of([change])["00100010"]["Value"] == [value]
 
 
+def test_keywords_are_read_as_well_as_tags():
+    """The original's own client writes them (contract C11)."""
+    assert parse(body(changes={"PatientName": NAME["00100010"]})) == parse(body())
+
+
+def test_what_is_null_is_not_given():
+    element = {"vr": "PN", "BulkDataURI": None, "Value": [{"Alphabetic": "Neu^Anna", "Ideographic": None}]}
+    assert parse(body(changes={"00100010": element})) == parse(body())
+
+
+def test_case_of_members_does_not_count_and_other_members_are_left_alone():
+    content = {"StudyInstanceUids": ["1.2.3"], "changedataset": NAME, "more": 1}
+    assert parse(orjson.dumps(content)) == parse(body())
+
+
 def test_studies_named_twice_are_updated_once():
     assert parse(body(["1.2.3", "1.2.4", "1.2.3"])).study_uids == ("1.2.3", "1.2.4")
 
@@ -67,7 +82,8 @@ def test_studies_named_twice_are_updated_once():
         body(changes=None),
         body(changes=[]),
         body(changes={}),
-        body(changes={"PatientName": {"vr": "PN"}}),
+        body(changes={"NameOfPatient": {"vr": "PN"}}),
+        body(changes={"PatientName": NAME["00100010"], **NAME}),
         body(changes={"0010001": {"vr": "PN"}}),
         body(changes={"001021F0": {"vr": "LO", "Value": ["A"]}, "001021f0": {"vr": "LO", "Value": ["B"]}}),
         orjson.dumps({"studyInstanceUids": ["1.2"]}),

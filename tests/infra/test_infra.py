@@ -2,17 +2,19 @@
 
 import json
 import shutil
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
+from shared.api.access.roles import BUILT_IN
 from shared.dev.infra import command as infra
 from shared.dev.infra.apps import app_findings
 from shared.dev.infra.policy import MUST
 from shared.dev.infra.properties import record, resources
-from shared.dev.infra.settings import EXACTLY, FOR_THE_PLATFORM, read_by_the_code
+from shared.dev.infra.settings import EXACTLY, FOR_THE_PLATFORM, ending_findings, read_by_the_code
 from shared.dev.infra.source import read, read_all, syntax_findings
 from shared.dev.infra.values import UNKNOWN, Values
 from tests.support.served import ROOT
@@ -100,6 +102,16 @@ def test_a_list_of_apps_that_leaves_something_unserved_is_found(folder):
     found = infra.findings(folder)
     for name, (_, text) in cases.items():
         assert [each for each in found if each.file == f"{name}.bicepparam" and text in each.text], name
+
+
+def test_the_workbook_of_every_environment_begins_with_the_versions_that_are_deprecated(folder):
+    written_over(folder, "dev.bicepparam", "param softDeleteDays = 1", "param endingVersions = ['v1']")
+    assert {(each.file, each.text) for each in ending_findings(read_all(folder), ["v1.0-prerelease"])} == {
+        ("dev.bicepparam", "v1.0-prerelease is deprecated: endingVersions must name it"),
+        ("dev.bicepparam", "endingVersions names v1, which is not deprecated"),
+        ("prod.bicepparam", "v1.0-prerelease is deprecated: endingVersions must name it"),
+    }
+    assert [each.file for each in ending_findings(read_all(folder), ["v1"])] == ["prod.bicepparam"]
 
 
 @pytest.mark.parametrize(
@@ -217,3 +229,15 @@ def test_what_the_compiler_does_not_take_fails_the_command(monkeypatch, tmp_path
 def test_the_readme_of_infra_names_every_file_and_environment():
     readme = (ROOT / "infra" / "README.md").read_text()
     assert [name for name in read_all(infra.FOLDER).values() if f"`{name.file}`" not in readme] == []
+
+
+def test_the_roles_that_the_guide_registers_are_those_that_the_service_knows():
+    roles = json.loads((infra.FOLDER / "app-roles.json").read_text())
+    known = {role.name for role in BUILT_IN}
+    values = {role["value"] for role in roles}
+    assert values == {name for name in known if " " not in name}, "values of app roles have no spaces"
+    assert len({role["id"] for role in roles}) == len(roles)
+    for role in roles:
+        assert set(role) == {"id", "value", "displayName", "description", "allowedMemberTypes", "isEnabled"}
+        assert str(uuid.UUID(role["id"])) == role["id"]
+        assert set(role["allowedMemberTypes"]) == {"User", "Application"}

@@ -68,7 +68,7 @@ def question(example: Example, drawn: tuple[Any, ...]) -> Question:
 async def check(stores: Stores, app: Settings, steps: list[tuple[Any, ...]]) -> None:
     name = f"example-{next(_partitions)}"
     partition = await stores.partition_or_new(name)
-    stores.index.log("log", partition)._rows = stores.index.log("ser", partition)._rows = FULL
+    stores.index.covering.log("log", partition)._rows = stores.index.covering.log("ser", partition)._rows = FULL
     front = Front(stores, app)
     before = await front.ask("GET", "/v2/changefeed/latest")
     example = Example(front, name, Model(), before.json() if before.status == 200 else None)

@@ -118,6 +118,8 @@ def test_any_modality_of_a_list_will_do(text):
         ("20240101-20240101", in_range("StudyDate", "20240101", "20240101")),
         ("20240101-", in_range("StudyDate", "20240101", "")),
         ("-20240131", in_range("StudyDate", "", "20240131")),
+        ("20240101 - 20240131", in_range("StudyDate", "20240101", "20240131")),
+        (" - 20240131 ", in_range("StudyDate", "", "20240131")),
     ],
 )
 def test_a_date_is_a_day_or_a_range(text, condition):

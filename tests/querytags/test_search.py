@@ -225,7 +225,7 @@ async def test_full_segments_are_found_and_passed_over_by_tags(azurite):
     """Segments that were sealed before a tag came know of it when it is ready; their filters keep searches away."""
     async with service(azurite.connection_string) as one:
         for kind in ("log", "ser"):
-            one.stores.index.log(kind, DEFAULT)._rows = 3
+            one.stores.index.covering.log(kind, DEFAULT)._rows = 3
         for number in range(8):
             await one.store(
                 file(f"1.2.{number}", f"1.3.{number}", f"1.4.{number}", StudyID=f"S{number}", SeriesNumber=number)

@@ -209,7 +209,7 @@ async def test_good_and_bad_parts_are_answered_one_by_one(client, version):
         (related_type("0f3cf5c0"), 400),
         ('multipart/related; type="application/dicom"', 415),
         ('multipart/related; boundary=""', 415),
-        ("multipart/related; boundary=" + "x" * 71, 415),
+        ("multipart/related; boundary=" + "x" * 257, 415),
         (f"multipart/related; boundary={BOUNDARY}; start=<1>", 400),
         (f'multipart/related; boundary={BOUNDARY}; start="one"', 400),
         (f"multipart/form-data; boundary={BOUNDARY}", 415),
@@ -280,6 +280,7 @@ NO_PARTS = {
     "closing boundary only": (related_type(), f"--{BOUNDARY}--\r\n".encode()),
     "preamble and closing boundary": (related_type(), f"hello\r\n--{BOUNDARY}--".encode()),
     "empty file": ("application/dicom", b""),
+    "as .NET frames no part": (related_type(), f"--{BOUNDARY}\r\n\r\n--{BOUNDARY}--\r\n".encode()),
 }
 
 

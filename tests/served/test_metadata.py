@@ -125,6 +125,7 @@ async def test_an_etag_that_is_still_true_is_304_in_every_form(client, version):
         for form in (etag, f'"{etag}"', f'W/"{etag}"', f'"other", "{etag}"', f"x, {etag}", "*"):
             answer = await client.get(f"/{version}{path}", headers={"If-None-Match": form})
             assert (answer.status_code, answer.content) == (304, b""), form
+            assert answer.headers["vary"] == "Accept, Accept-Encoding, msdicom-request-original"
         for form in ("other", f"{etag}0", f"0{etag}", '""', "W/"):
             answer = await client.get(f"/{version}{path}", headers={"If-None-Match": form})
             assert answer.status_code == 200, form

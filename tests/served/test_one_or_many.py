@@ -153,7 +153,7 @@ async def test_the_app_with_background_on_finishes_what_a_dead_worker_of_either_
     left = made()
     assert (await store(older, f"/{OLDER}", [left.content])).status_code == 200
     job = await stores.deletion.jobs.begin(DEFAULT, left.study_uid)
-    assert await stores.deletion._shut_study(job)
+    assert await stores.deletion.emptying.shut_study(job)
     long_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     await stores._tables.merge("work", JOBS, job.job_id, {"heartbeat": long_ago})
     assert (await older.post("/admin/functions/background_sweep", json={})).status_code == 404

@@ -219,6 +219,13 @@ async def test_several_instances_in_one_syntax_are_406_with_a_hint(client, versi
     assert "transfer-syntax=*" in answer.text
 
 
+@pytest.mark.parametrize("second", ["*/*", 'multipart/related; type="application/dicom"; transfer-syntax=*'])
+async def test_several_instances_come_as_stored_when_that_is_accepted_after_a_syntax(client, version, several, second):
+    accept = f'multipart/related; type="application/dicom"; transfer-syntax={EXPLICIT}, {second};q=0.1'
+    answer = await get(client, version, paths(several[0])["study"], accept)
+    check_parts(answer, [(str(dicom_of(one.content).file_meta.TransferSyntaxUID), one.content) for one in several])
+
+
 async def test_the_python_client_reads_studies_and_series(service, version, several):
     def work() -> None:
         client = DICOMwebClient(f"{service.url}/{version}")

@@ -240,7 +240,7 @@ async def agree(stores: Stores, partition: DataPartition, model: Model) -> None:
 
 async def check(stores: Stores, steps: list[tuple[Any, ...]]) -> None:
     partition = await stores.partition_or_new(f"example-{next(_partitions)}")
-    stores.index.log("log", partition)._rows = stores.index.log("ser", partition)._rows = FULL
+    stores.index.covering.log("log", partition)._rows = stores.index.covering.log("ser", partition)._rows = FULL
     model = Model()
     for word, *arguments in [*steps, ("search",)]:
         if word == "store":

@@ -77,7 +77,7 @@ async def test_whatever_is_written_has_the_number(own):
     await store(own.stores, "1.2", ["1.2.1", "1.2.2"])
     ward = await own.stores.partition_or_new("another")
     await store(own.stores, "1.3", ["1.3.1"], partition=ward)
-    assert await own.stores.index.log("log", DEFAULT).seal(1)
+    assert await own.stores.index.covering.log("log", DEFAULT).seal(1)
     async with own.stores.writer.request() as epoch:
         own.stores.writer.leave(epoch)
     await own.stores.writer.close()

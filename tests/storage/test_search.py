@@ -79,7 +79,7 @@ async def test_pages_put_together_are_the_whole(azurite):
 
 
 async def test_far_pages_are_reached_by_keys_and_are_the_same(azurite, monkeypatch):
-    monkeypatch.setattr("shared.storage.walk._SKIPPED_BY_KEYS", 3)
+    monkeypatch.setattr("shared.storage.paging._SKIPPED_BY_KEYS", 3)
     async with watched_stores(azurite.connection_string) as (stores, _):
         await filled(stores, 43)
         walk = walk_of(stores)

@@ -214,7 +214,7 @@ FULL = 3
 
 def full_after(stores, rows: int) -> None:
     """Let the worker's segments of studies be full after so many rows."""
-    stores.index.log("log", DEFAULT)._rows = rows
+    stores.index.covering.log("log", DEFAULT)._rows = rows
 
 
 async def found_by_name(stores, name: str) -> set[str]:

@@ -270,7 +270,7 @@ async def test_a_search_goes_on_into_older_blocks(azurite, monkeypatch):
             assert await uids(fresh, one_of("ProcedureStepState", ["canceled"])) == []
             assert await fresh.workitems.create(DEFAULT, "1.30", dataset("1.30"))
             assert await uids(stores, limit=2) == ["1.30", "1.29"]
-            monkeypatch.setattr("shared.storage.workitemsearch._SKIPPED_BY_KEYS", 5)
+            monkeypatch.setattr("shared.storage.paging._SKIPPED_BY_KEYS", 5)
             assert await uids(fresh, offset=11, limit=7) == ["1.30", *expected][11:18]
             assert await uids(fresh, offset=31) == []
         finally:

@@ -22,7 +22,7 @@ async def seal(stores: Stores) -> None:
     """Close the first segment of both logs, each with its filter."""
     partition = await stores.partition("Microsoft.Default")
     for kind in ("log", "ser"):
-        assert await stores.index.log(kind, partition).seal(0)
+        assert await stores.index.covering.log(kind, partition).seal(0)
 
 
 async def leave(stores: Stores, study_uid: str) -> None:
@@ -30,11 +30,11 @@ async def leave(stores: Stores, study_uid: str) -> None:
     partition = await stores.partition("Microsoft.Default")
     deletion = stores.deletion
     job = await deletion.jobs.begin(partition, study_uid)
-    assert await deletion._shut_study(job)
+    assert await deletion.emptying.shut_study(job)
     where = f"PartitionKey eq '{study_partition(0, study_uid)}' and blob ge ' '"
     rows = [row async for page in stores._tables.pages(main_table(study_uid), where) for row in page]
     await deletion.jobs.write_batch(job, 0, rows)
-    log = stores.index.log("ser", partition)
+    log = stores.index.covering.log("ser", partition)
 
     async def build(*_: object) -> None:
         raise Died

@@ -34,7 +34,33 @@ def test_keys_are_in_capitals_and_in_order_and_empty_values_are_left_out():
     ]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1,", b"\xff", b"[" * 3000 + b"]" * 3000, b'{"00100010":NaN}'])
+def test_keywords_stand_for_tags_in_items_too():
+    """The original's own client writes keywords; what is kept and given has tags (PS3.18 §F.2.2)."""
+    sent = {"ReferencedRequestSequence": {"vr": "SQ", "Value": [{"AccessionNumber": {"vr": "SH", "Value": ["A"]}}]}}
+    assert read(sent) == {"0040A370": {"vr": "SQ", "Value": [{"00080050": {"vr": "SH", "Value": ["A"]}}]}}
+
+
+def test_null_component_groups_of_a_name_are_left_out():
+    assert read({"00100010": {"vr": "PN", "Value": [{"Alphabetic": "A", "Phonetic": None}]}}) == NAME
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text():
+    assert first_dataset(b"\xef\xbb\xbf" + orjson.dumps(NAME)) == NAME
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xef\xbb\xbf",
+        b"\xef\xbb\xbf\xef\xbb\xbf{}",
+        b"{",
+        b"[1,",
+        b"\xff",
+        b"[" * 3000 + b"]" * 3000,
+        b'{"00100010":NaN}',
+    ],
+)
 def test_what_is_no_json_is_malformed(content):
     with pytest.raises(MalformedBody):
         first_dataset(content)
@@ -44,7 +70,9 @@ def test_what_is_no_json_is_malformed(content):
     "sent",
     [
         None, 1, "x", [], [None], [[NAME]],
-        {"PatientName": {"vr": "PN"}}, {"0010001": {"vr": "PN"}}, {"00020010": {"vr": "UI"}},
+        {"NameOfPatient": {"vr": "PN"}}, {"patientName": {"vr": "PN"}}, {"": {"vr": "PN"}},
+        {"0010001": {"vr": "PN"}}, {"00020010": {"vr": "UI"}},
+        {"TransferSyntaxUID": {"vr": "UI"}}, {**NAME, "PatientName": {"vr": "PN"}},
         {"0010001a": {"vr": "LO"}, "0010001A": {"vr": "LO"}},
         {"00100010": None}, {"00100010": []}, {"00100010": {}}, {"00100010": {"vr": "ZZ"}}, {"00100010": {"vr": 1}},
         {"00100010": {"vr": "PN", "value": []}},

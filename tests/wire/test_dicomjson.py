@@ -41,6 +41,8 @@ def reference(dataset: Dataset) -> dict[str, Any]:
 
 
 def reference_member(dataset: Dataset, tag: BaseTag) -> dict[str, Any] | None:
+    if tag.element == 0:
+        return None  # Difference 7: lengths of groups have no place in DICOM JSON (PS3.18 §F.2.2).
     stored = dataset.get_item(tag)
     # Difference 1: private attributes of implicit VR or of VR UN stay unknown and leave (C2.6); pydicom guesses.
     if tag.is_private and not tag.is_private_creator and stored.VR in (None, "UN"):
@@ -131,6 +133,19 @@ def test_group_0002_and_dropped_tags_are_left_out() -> None:
     members = dataset_to_json(dataset, frozenset({0x00100010}))
     assert not {"00020010", "00100010"} & set(members)
     assert "00100020" in members
+
+
+def test_lengths_of_groups_leave_at_every_level() -> None:
+    item = Dataset()
+    item.add_new(0x00080000, "UL", 12)
+    item.TextValue = "kept"
+    dataset = scan(synthetic_instance(extra={"ContentSequence": [item]}))
+    length = (100).to_bytes(4, "little")
+    dataset[0x00080000] = RawDataElement(BaseTag(0x00080000), "UL", 4, length, 0, False, True)
+    members = dataset_to_json(dataset)
+    assert members["0040A730"]["Value"] == [{"0040A160": {"vr": "UT", "Value": ["kept"]}}]
+    assert "00080000" not in members
+    assert "00080016" in members
 
 
 def test_bytes_leave_at_every_level() -> None:

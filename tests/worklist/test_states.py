@@ -28,8 +28,6 @@ from tests.worklist.made import (
 
 pytestmark = pytest.mark.azurite
 
-STATES = ("SCHEDULED", "IN PROGRESS", "COMPLETED", "CANCELED")
-
 # Requested, current, whether the Transaction UID is the right one: status and code.
 CELLS = {
     ("IN PROGRESS", "SCHEDULED", True): (200, ""),

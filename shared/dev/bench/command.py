@@ -10,10 +10,13 @@ from importlib import import_module
 from shared.dev.azurite import AzuriteError
 from shared.dev.bench.report import BenchError, Progress
 
-_BENCHES = (
+BENCHES = (
     *("storage", "memory", "json", "multipart", "store", "search", "reindex", "codecs", "frames", "update"),
     "worklist",
+    "telemetry",
 )
+# These need programs that `make setup` does not install.
+WITH_PEERS = ("peer",)
 # No module is called as one of Python's own.
 _MODULES = {"json": "dicomjson"}
 
@@ -24,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measure the service beside something to judge it by. Trust ratios of one run, not figures of two.",
     )
     benches = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
-    for name in _BENCHES:
+    for name in (*BENCHES, *WITH_PEERS):
         module = import_module(f"shared.dev.bench.{_MODULES.get(name, name)}")
         bench = benches.add_parser(
             name,

@@ -1,4 +1,4 @@
-"""Objects of many frames for benchmarks, made as they are sent, and a connection to storage that counts."""
+"""Objects of many frames for benchmarks, made as they are sent."""
 
 from __future__ import annotations
 
@@ -7,13 +7,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from random import Random
 from struct import pack
-from types import TracebackType
-from typing import Any
 
-import aiohttp
 import pydicom
-from azure.core.pipeline.transport import AsyncHttpTransport
-from azure.core.rest import AsyncHttpResponse, HttpRequest
 from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import generate_frames
@@ -21,7 +16,6 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless
 
 from shared.dev.bench.files import new_uid
 from shared.dev.bench.report import BenchError
-from shared.storage.client import aiohttp_transport
 
 _SIDE = 72
 NOISE_BYTES = _SIDE * _SIDE * 2
@@ -130,41 +124,3 @@ def _framed(dataset: Dataset, count: int, content: Callable[[int], bytes], frame
     if encapsulated:
         head += pack("<HHL", 0xFFFE, 0xE000, 0)  # an empty offset table
     return FramedObject(count, encapsulated, uids, head, content, frame_bytes)
-
-
-class CountedTransport(AsyncHttpTransport[HttpRequest, AsyncHttpResponse]):
-    """A connection to storage that counts calls and the bytes of answers."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.received_bytes = 0
-        self._session: aiohttp.ClientSession | None = None
-        self._inner: AsyncHttpTransport[Any, Any] | None = None
-
-    async def open(self) -> None:
-        """Make the connections, when there are none."""
-        if self._inner is None:
-            self._session = aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
-            self._inner = aiohttp_transport(self._session)
-
-    async def close(self) -> None:
-        """Close them."""
-        if self._session is not None:
-            await self._session.close()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        trace: TracebackType | None = None,
-    ) -> None:
-        await self.close()
-
-    async def send(self, request: HttpRequest, **options: Any) -> AsyncHttpResponse:
-        """As the one inside."""
-        await self.open()
-        assert self._inner is not None
-        response: AsyncHttpResponse = await self._inner.send(request, **options)
-        self.calls += 1
-        self.received_bytes += int(response.headers.get("Content-Length") or 0)
-        return response

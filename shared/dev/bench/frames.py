@@ -9,15 +9,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import aiohttp
 
 from shared.api import manifest
 from shared.behaviours import Behaviours
-from shared.dev.bench.framed import NOISE_BYTES, CountedTransport, FramedObject, noise
+from shared.dev.bench.framed import NOISE_BYTES, FramedObject, noise
 from shared.dev.bench.report import BenchError, Figures, Progress, machine, middle, number, ratio
 from shared.dev.bench.service import running_service
+from shared.dev.counting import CountingTransport
+from shared.dev.repository import VERSIONS
 from shared.settings import Settings
 from shared.storage.account import account_of
 from shared.storage.blobs import Blobs
@@ -44,7 +45,6 @@ frame as it is stored. All ways take turns within a run.
 The lines at the end divide the largest object by the smallest one: 1.00 is flat in the number of frames.
 """
 
-_VERSIONS = Path(__file__).resolve().parents[3] / "versions"
 _OCTETS = "application/octet-stream"
 _STORED = (200, 202)
 _SECONDS = 110
@@ -73,14 +73,14 @@ class Readings:
     subject: Subject
     times: dict[str, list[float]] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
-    received_bytes: dict[str, int] = field(default_factory=dict)
+    blob_bytes: dict[str, int] = field(default_factory=dict)
 
     def figures(self) -> list[float]:
         """The figures of a row, in the order of the table."""
         took = {way: middle(times) for way, times in self.times.items()}
         room, http = self._ratio("room", "range"), self._ratio("HTTP", "range")
-        warm = [self.calls["room"], self.received_bytes["room"], took["range"], took["room"], room, took["HTTP"], http]
-        cold = [self.calls["cold"], self.received_bytes["cold"], took["cold range"], took["cold"]]
+        warm = [self.calls["room"], self.blob_bytes["room"], took["range"], took["room"], room, took["HTTP"], http]
+        cold = [self.calls["cold"], self.blob_bytes["cold"], took["cold range"], took["cold"]]
         return [*warm, *cold, self._ratio("cold", "cold range")]
 
     def _ratio(self, way: str, base: str) -> float:
@@ -120,13 +120,13 @@ class FramesBench:
         self._url = url
         self._settings = settings
         self._progress = progress
-        self._behaviours: Behaviours = manifest.load(_VERSIONS).versions[-1].behaviours
+        self._behaviours: Behaviours = manifest.load(VERSIONS).versions[-1].behaviours
 
     async def measured(self, counts: Sequence[int], rounds: int, cold: int) -> list[Readings]:
         """Every frame in every way."""
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(_SECONDS)))
-            transport = CountedTransport()
+            transport = CountingTransport()
             stack.push_async_callback(transport.close)
             stores = open_stores(self._settings, transport)
             stack.push_async_callback(stores.close)
@@ -137,9 +137,9 @@ class FramesBench:
             for one, works in zip(readings, ways, strict=True):
                 await _time(one, works)  # what is kept is kept from here on
                 one.times.clear()
-                transport.calls = transport.received_bytes = 0
+                transport.forget()
                 await works["room"]()
-                one.calls["room"], one.received_bytes["room"] = transport.calls, transport.received_bytes
+                one.calls["room"], one.blob_bytes["room"] = transport.calls, transport.blob_bytes
             for turn in range(rounds):
                 self._progress.step(f"round {turn + 1} of {rounds}")
                 for one, works in zip(readings, ways, strict=True):
@@ -213,7 +213,7 @@ class FramesBench:
     async def _cold(self, known: Stores, readings: Readings) -> None:
         place = await self._place(known, readings.subject)
         client = StorageClient(account_of(self._settings))
-        transport = CountedTransport()
+        transport = CountingTransport()
         stores = open_stores(self._settings, transport)
         works: dict[str, Work] = {
             "cold range": partial(self._range, client, *place),
@@ -225,7 +225,7 @@ class FramesBench:
             await client.close()
             await stores.close()
             await transport.close()
-        readings.calls["cold"], readings.received_bytes["cold"] = transport.calls, transport.received_bytes
+        readings.calls["cold"], readings.blob_bytes["cold"] = transport.calls, transport.blob_bytes
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -8,23 +8,19 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import aiohttp
 import orjson
-from azure.core.pipeline.transport import AsyncHttpTransport
-from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from shared.api import jobs
 from shared.dev.azurite import RunningAzurite
 from shared.dev.bench.report import Figures, Progress, machine, number
+from shared.dev.counting import CountingTransport
 from shared.dev.host.settings import environment
 from shared.dev.load import DEFAULT, RULES, file_of, made_study
 from shared.dicom.attributes import Level
 from shared.dicom.part10 import Part10Scanner
 from shared.querytags import reindex
 from shared.settings import Settings
-from shared.storage.client import aiohttp_transport
 from shared.storage.index import Snapshot
 from shared.storage.operations import OperationKind
 from shared.storage.operationstore import message
@@ -63,31 +59,6 @@ class Cost:
     seconds: float
 
 
-class CountingTransport(AsyncHttpTransport[Any, Any]):
-    """The real connection to storage; counts calls."""
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._inner = aiohttp_transport(session)
-        self.calls = 0
-
-    async def open(self) -> None:
-        """As the real one."""
-        await self._inner.open()
-
-    async def close(self) -> None:
-        """As the real one."""
-        await self._inner.close()
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def send(self, request: HttpRequest, **options: Any) -> AsyncHttpResponse:
-        """As the real one."""
-        self.calls += 1
-        response: AsyncHttpResponse = await self._inner.send(request, **options)
-        return response
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this benchmark."""
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000], help="instances (default: 1000 10000)")
@@ -105,23 +76,22 @@ def run(options: argparse.Namespace, progress: Progress) -> int:
 
 
 async def _measure(connection: str, size: int, progress: Progress) -> Cost:
-    async with aiohttp.ClientSession(auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()) as session:
-        transport = CountingTransport(session)
-        stores = open_stores(Settings(storage_connection=connection), transport)
-        try:
-            await _load(stores, size, progress)
-            progress.step(f"{size:,} instances: indexing")
-            transport.calls, began = 0, time.perf_counter()
-            operation = await stores.operations.begin(
-                OperationKind.REINDEX, reindex.beginning(_TAGS), alone=reindex.LOCK
-            )
-            await jobs.run(message(operation.id), stores, budget_seconds=math.inf)
-            seconds = time.perf_counter() - began
-            ended = await stores.operations.find(operation.id)
-            assert ended is not None, "it was begun"
-            return Cost(transport.calls, ended.slices, seconds)
-        finally:
-            await stores.close()
+    transport = CountingTransport()
+    stores = open_stores(Settings(storage_connection=connection), transport)
+    try:
+        await _load(stores, size, progress)
+        progress.step(f"{size:,} instances: indexing")
+        transport.forget()
+        began = time.perf_counter()
+        operation = await stores.operations.begin(OperationKind.REINDEX, reindex.beginning(_TAGS), alone=reindex.LOCK)
+        await jobs.run(message(operation.id), stores, budget_seconds=math.inf)
+        seconds = time.perf_counter() - began
+        ended = await stores.operations.find(operation.id)
+        assert ended is not None, "it was begun"
+        return Cost(transport.calls, ended.slices, seconds)
+    finally:
+        await stores.close()
+        await transport.close()
 
 
 async def _load(stores: Stores, size: int, progress: Progress) -> None:

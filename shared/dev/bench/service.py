@@ -14,8 +14,8 @@ from shared.dev.azurite import RunningAzurite
 from shared.dev.bench.report import KIB, BenchError
 from shared.dev.host.settings import environment
 from shared.dev.processes import Child, Guard
+from shared.dev.repository import SAMPLE_SETTINGS
 
-_ROOT = Path(__file__).resolve().parents[3]
 _BASE_URL = re.compile(r"^Base URL: (http://\S+)$", re.MULTILINE)
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
@@ -93,7 +93,7 @@ def running_service(settings: Mapping[str, str] | None = None) -> Iterator[Servi
             "DICOM_MAX_REQUEST_BYTES": str(_MAX_REQUEST_BYTES),
             **(settings or {}),
         }
-        sample = str(_ROOT / "local.settings.sample.json")
+        sample = str(SAMPLE_SETTINGS)
         command = [sys.executable, "-u", "-m", "shared.dev.host", "--brief", "--port", "0", "--settings", sample]
         host = Child("the service", command, {**inherited, **chosen})
         guard = Guard(inherited)

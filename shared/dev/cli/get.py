@@ -46,12 +46,19 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     examples = ("get 1.2.840.1 --to downloads", "get 1.2.840.1 1.2.840.1.7 --to downloads --original")
     text = "Get a study, a series or an instance into a folder, one file an instance; files that are there stay"
     parser = add_command(commands, Command("get", text, run, examples))
-    parser.add_argument("study", metavar="STUDY", type=_uid)
-    parser.add_argument("series", metavar="SERIES", nargs="?", type=_uid)
-    parser.add_argument("instance", metavar="INSTANCE", nargs="?", type=_uid)
+    parser.add_argument("study", metavar="STUDY", type=_uid, help="its UID")
+    parser.add_argument("series", metavar="SERIES", nargs="?", type=_uid, help="its UID; without it, all series")
+    parser.add_argument("instance", metavar="INSTANCE", nargs="?", type=_uid, help="its UID; without it, all instances")
     parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="files are STUDY/SERIES/INSTANCE.dcm")
     parser.add_argument("--original", action="store_true", help="as they were before any bulk update")
-    parser.add_argument("--parallel", type=int, choices=range(1, 65), default=4, metavar="N", help="requests at once")
+    parser.add_argument(
+        "--parallel",
+        type=int,
+        choices=range(1, 65),
+        default=4,
+        metavar="N",
+        help="requests at once (default: 4)",
+    )
 
 
 def _uid(text: str) -> str:

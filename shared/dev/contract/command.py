@@ -19,9 +19,9 @@ from shared.dev.contract import gate
 from shared.dev.contract.remarks import GateError
 from shared.dev.golden import replay as golden_replay
 from shared.dev.golden import verdict
+from shared.dev.repository import ROOT
 
 OTHER_ENGINE = "oasdiff"
-_ROOT = Path(__file__).resolve().parents[3]
 _NOTHING = Document({"openapi": "3.0.3"})
 _OTHER_ENGINE_SECONDS = 120
 
@@ -69,7 +69,9 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _add_accept(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
-        "accept", help="write the documents and the golden replies of all versions, for a reviewer to see"
+        "accept",
+        help="write the documents and the golden replies of all versions, for a reviewer to see",
+        description="Write versions/baselines and tests/golden from this tree, and name the files that changed.",
     )
     _add_root(parser)
     _add_no_golden(parser)
@@ -78,7 +80,7 @@ def _add_accept(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _add_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--root", type=Path, default=_ROOT, metavar="FOLDER", help="folder that has versions/ (default: this one)"
+        "--root", type=Path, default=ROOT, metavar="FOLDER", help="folder that has versions/ (default: this one)"
     )
 
 
@@ -95,7 +97,9 @@ def _add_golden(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description="Starts the storage emulator and the service itself, on free ports. Exit code: 0 when all is as "
         "recorded, 1 when something differs, 2 when that cannot be told, as where the emulator is not installed.",
     )
-    parser.add_argument("action", choices=("check", "record"))
+    parser.add_argument(
+        "action", choices=("check", "record"), help="compare with what is recorded, or write what is answered now"
+    )
     parser.add_argument("--label", action="append", default=[], help="only this version (may be repeated)")
     _add_root(parser)
     parser.set_defaults(run=_golden)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from shared.dev.host import command as host
 from shared.dev.host import settings as host_settings
+from shared.dev.repository import SAMPLE_SETTINGS
 
-_ROOT = Path(__file__).resolve().parents[3]
 _SHARED_MODULES = ("shared.api.triggers", "shared.api.routes", "shared.storage.stores", "azure.data.tables")
 
 
@@ -25,7 +25,7 @@ def _serve(app: Path, port: str, connection: str) -> int:
     # Pages of other origins are the platform's matter, and here none of the app's answers.
     settings = {"DICOM_BACKGROUND": "on", "DICOM_CORS_ORIGINS": ""}
     host_settings.apply({"AzureWebJobsStorage": connection, "DICOM_STORAGE": connection, **settings})
-    sample = str(_ROOT / "local.settings.sample.json")
+    sample = str(SAMPLE_SETTINGS)
     return host.main(["--app", str(app), "--port", port, "--brief", "--settings", sample])
 
 

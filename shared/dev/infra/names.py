@@ -36,6 +36,7 @@ FUNCTIONS = frozenset(
         "join",
         "last",
         "length",
+        "loadTextContent",
         "map",
         "maxLength",
         "maxValue",

@@ -54,6 +54,7 @@ MUST = {
     },
     "Microsoft.Insights/metricAlerts": {"properties.enabled": "true"},
     "Microsoft.Insights/scheduledQueryRules": {"properties.enabled": "true"},
+    "Microsoft.Insights/workbooks": {"kind": "shared", "properties.category": "workbook"},
 }
 # Built-in roles by their ids, which are the same everywhere. Any other id in the files is a finding.
 ROLES = {

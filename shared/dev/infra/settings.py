@@ -54,6 +54,7 @@ FORBIDDEN = frozenset(
 )
 # What these have to say, word by word: what two places must agree on, and who has the background work.
 EXACTLY = {
+    "AzureWebJobsStorage__accountName": "hostAccountName",
     "AzureWebJobsStorage__credential": "managedidentity",
     "DICOM_STORAGE__credential": "managedidentity",
     "DICOM_STORAGE__accountName": "dataAccountName",
@@ -114,12 +115,14 @@ def _told(sources: Mapping[Path, Source]) -> Iterator[tuple[str, Source, Node]]:
 
 
 def _sites(sources: Mapping[Path, Source]) -> Iterator[Finding]:
-    """Apps get these settings and no others, the platform's CORS list is the app's, and one app works behind."""
+    """Apps get these settings and no others, the platform's CORS list is theirs, accounts are two, one works behind."""
     wanted = {
         "properties.siteConfig.cors.allowedOrigins": "corsOrigins",
         "properties": "appSettings",
         "params.background": "i == 0",
         "params.corsOrigins": "corsOrigins",
+        "params.dataAccountName": "dataStorage.outputs.name",
+        "params.hostAccountName": "hostStorage.outputs.name",
         "params.settings": "serviceSettings",
     }
     found = dict.fromkeys(wanted, "nothing")
@@ -151,6 +154,23 @@ def parameter_findings(sources: Mapping[Path, Source], labels: Collection[str]) 
         apps = source.declarations.get("apps")
         if apps is not None and apps.value is not None:
             yield from _apps(source, apps.value, labels)
+
+
+def ending_findings(sources: Mapping[Path, Source], deprecated: Collection[str]) -> Iterator[Finding]:
+    """Environments whose workbook would not begin with who still calls the versions that are deprecated."""
+    for source in sources.values():
+        if source.path.suffix == ".bicepparam":
+            given = source.declarations.get("endingVersions")
+            named = {text_of(label) for label in children(given.value)} if given and given.value else set()
+            at = given.node if given else source.root
+            yield from (
+                source.finding(at, f"{label} is deprecated: endingVersions must name it")
+                for label in sorted(set(deprecated) - named)
+            )
+            yield from (
+                source.finding(at, f"endingVersions names {label}, which is not deprecated")
+                for label in sorted(named - set(deprecated))
+            )
 
 
 def _apps(source: Source, value: Node, labels: Collection[str]) -> Iterator[Finding]:

@@ -17,8 +17,8 @@ from shared.dev.package import wheels as package_wheels
 from shared.dev.package.files import PackageError
 from shared.dev.package.sizes import Size
 from shared.dev.package.wheels import SITE_PACKAGES, Target, Wheel
+from shared.dev.repository import ROOT
 
-_ROOT = Path(__file__).resolve().parents[3]
 DEPLOYED_PYTHON = "3.13"
 HERE = "here"
 DOCUMENT = Path("docs/package.md")
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m shared.dev.package", description="Build the deployable zip.")
     text = f"interpreter it is for, `{HERE}` for the one that runs this (default: {DEPLOYED_PYTHON}, as deployed)"
     parser.add_argument("--python-version", default=DEPLOYED_PYTHON, metavar="VERSION", help=text)
-    parser.add_argument("--root", type=Path, default=_ROOT, help="folder of the app (default: this repository)")
+    parser.add_argument("--root", type=Path, default=ROOT, help="folder of the app (default: this repository)")
     parser.add_argument("--output", type=Path, default=Path("dist"), help="folder of the zip (default: dist)")
     parser.add_argument("--wheels", type=Path, default=Path("build/wheels"), help="folder of wheels, kept for later")
     parser.add_argument("--offline", action="store_true", help="fetch nothing; a missing wheel is an error")
@@ -136,6 +136,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         target = Target(here if options.python_version == HERE else options.python_version)
         means = Means(options.wheels, options.offline, options.bytecode)
+        if not means.offline:
+            print(f"Wheels that are not in {means.wheels} are fetched, which takes minutes ...", file=sys.stderr)
         package = build(options.root, target, options.output, means)
         _tell(package)
         # The document tells the sizes of what the command makes when it is told nothing.

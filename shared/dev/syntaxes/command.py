@@ -22,11 +22,12 @@ from pydicom.uid import UID
 from shared.dev.azurite import AzuriteError
 from shared.dev.bench.report import BenchError, Progress
 from shared.dev.bench.service import running_service
+from shared.dev.repository import ROOT
 from shared.dev.syntaxes.checks import Checked, Examiner, Outcome, failed
 from shared.dev.syntaxes.files import Specimen, specimens
 from shared.dicom.uids import NEWER_SYNTAXES
 
-DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "transfer-syntaxes.md"
+DOCUMENT = ROOT / "docs" / "transfer-syntaxes.md"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 HEADS = (
     "transfer syntax (1.2.840.10008.…)",
@@ -39,7 +40,7 @@ HEADS = (
     "rendered",
     "beside",
 )
-_ROOT = "1.2.840.10008."
+_UID_ROOT = "1.2.840.10008."
 _AT_ONCE = 3
 _SECONDS = 120
 
@@ -94,7 +95,7 @@ def _line(cells: Sequence[str]) -> str:
 def _cells(row: Checked, reasons: dict[str, int]) -> list[str]:
     specimen = row.specimen
     uid = specimen.transfer_syntax
-    syntax = f"{uid.removeprefix(_ROOT)} {NEWER_SYNTAXES.get(uid) or UID(uid).name}"
+    syntax = f"{uid.removeprefix(_UID_ROOT)} {NEWER_SYNTAXES.get(uid) or UID(uid).name}"
     described = [syntax, specimen.name, _kind(specimen.image, specimen.frames)]
     return [*described, *(_shown(outcome, reasons) for outcome in row.cells), row.compared_with]
 

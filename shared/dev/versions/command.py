@@ -9,12 +9,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from shared.api.manifest import ApiVersion, Manifests
+from shared.dev.repository import ROOT
 from shared.dev.versions import notes, steps
 from shared.dev.versions import tree as version_tree
 from shared.dev.versions.steps import Announcement, NewVersion, Step
 from shared.dev.versions.tree import README, Refused, Tree
 
-_ROOT = Path(__file__).resolve().parents[3]
 COLUMNS = ("label", "status", "released", "announced", "sunset", "days left", "successor", "operations")
 _Commands = argparse._SubParsersAction  # its only name; argparse gives the type no public one
 
@@ -36,13 +36,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"a day is written as 2028-03-01, not as {text!r}") from error
+
+
 def _add_new(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _parser(commands, "new", "a version that starts as another one is", _new)
     parser.add_argument("--from", dest="origin", required=True, metavar="LABEL", help="version to start from")
     parser.add_argument(
         "--name", required=True, metavar="LABEL", help="v3.0-prerelease may change without notice; v3 is a promise"
     )
-    parser.add_argument("--released", type=date.fromisoformat, metavar="DATE", help="default: today, in UTC")
+    parser.add_argument("--released", type=_day, metavar="DATE", help="default: today, in UTC")
     parser.add_argument("--summary", default="", metavar="TEXT", help="one line for its document")
     parser.add_argument(
         "--no-golden", dest="recorded", action="store_false", help="leave golden replies to `make contract-accept`"
@@ -51,19 +58,17 @@ def _add_new(commands: _Commands[argparse.ArgumentParser]) -> None:
 
 def _add_deprecate(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _parser(commands, "deprecate", "announce the end of a version, or move it to a later day", _deprecate)
-    parser.add_argument("--version", required=True, metavar="LABEL")
-    parser.add_argument("--sunset", required=True, type=date.fromisoformat, metavar="DATE", help="when it may be gone")
+    parser.add_argument("--version", required=True, metavar="LABEL", help="version that is to end")
+    parser.add_argument("--sunset", required=True, type=_day, metavar="DATE", help="when it may be gone")
     parser.add_argument("--successor", required=True, metavar="LABEL", help="version to move to")
     parser.add_argument("--read-more", required=True, metavar="LINK", help="page for people, https")
-    parser.add_argument(
-        "--announced", type=date.fromisoformat, metavar="DATE", help="default: today, or the day it was announced"
-    )
+    parser.add_argument("--announced", type=_day, metavar="DATE", help="default: today, or the day it was announced")
 
 
 def _add_retire(commands: _Commands[argparse.ArgumentParser]) -> None:
     parser = _parser(commands, "retire", "end a version whose sunset has come", _retire)
-    parser.add_argument("--version", required=True, metavar="LABEL")
-    parser.add_argument("--on", type=date.fromisoformat, metavar="DATE", help="default: today")
+    parser.add_argument("--version", required=True, metavar="LABEL", help="version that ends")
+    parser.add_argument("--on", type=_day, metavar="DATE", help="default: today")
 
 
 def _add_table(commands: _Commands[argparse.ArgumentParser]) -> None:
@@ -78,8 +83,8 @@ def _parser(
     commands: _Commands[argparse.ArgumentParser], name: str, text: str, run: Callable[[argparse.Namespace], list[str]]
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text.capitalize() + ".")
-    parser.add_argument("--root", type=Path, default=_ROOT, metavar="FOLDER", help="folder that has versions/")
-    parser.add_argument("--today", type=date.fromisoformat, metavar="DATE", help="judge for another day")
+    parser.add_argument("--root", type=Path, default=ROOT, metavar="FOLDER", help="folder that has versions/")
+    parser.add_argument("--today", type=_day, metavar="DATE", help="judge for another day")
     parser.set_defaults(run=run)
     return parser
 

@@ -38,9 +38,9 @@ async def test_a_frame_takes_the_same_calls_and_bytes_in_an_object_of_any_length
         for place in places[:-1]:
             assert rows[f"{kind}, {place}"][:2] == ["2", f"{NOISE_BYTES + more:,}"]
         assert rows[f"{kind}, 300 by 1"][:2] == ["1.00", "1.00"]
-    # A new worker reads a page of the table of frames, when that is too long for the row.
+    # A new worker looks for data partitions, and reads a page of a table of frames that is too long for the row.
     cold = heads.index("cold: calls") - 1
-    assert [rows[f"{kind}, 300, last"][cold] for kind in item_bytes] == ["3", "2"]
+    assert [rows[f"{kind}, 300, last"][cold] for kind in item_bytes] == ["4", "3"]
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -13,12 +13,14 @@ import pytest
 from tests.dev.cli.made import dicom
 from tests.dev.cli.test_command import COMMANDS
 from tests.edits.exporting import destination
+from tests.support import pages
 from tests.support.azurite import running_azurite
 from tests.support.files import shipped_file
-from tests.support.served import ROOT, served
+from tests.support.served import served
 from tests.support.storage import fresh_account
 
-PAGE = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+WHERE = "docs/command-line.md"
+PAGE = pages.text_of(WHERE)
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 ANY_ID = re.compile(r"\b(?!0{32})[0-9a-f]{32}\b")
 AN_ID = "0f8fad5bd9cb469fa16570867728950e"

@@ -274,7 +274,8 @@ def test_memory_does_not_depend_on_the_length_of_a_file(service, tmp_path):
         arguments = ["store", str(path), "--url", service.url]
         # The peak since the program began, not that of the process that started it.
         script = (
-            "import sys; from pathlib import Path; from shared.dev import cli; code = cli.main(sys.argv[1:]); "
+            "import sys; from pathlib import Path; from shared.dev.cli import command; "
+            "code = command.main(sys.argv[1:]); "
             "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]); sys.exit(code)"
         )
         command = [sys.executable, "-c", script, *arguments, "--quiet"]

@@ -14,8 +14,6 @@ from tests.dev.cli.made import dicom, folder_of, gateway
 from tests.edits.exporting import destination
 from tests.support.clients import made, new_uid
 
-NOBODY = "http://127.0.0.1:9/a"
-
 pytestmark = [pytest.mark.azurite, pytest.mark.served]
 
 

@@ -1,0 +1,1 @@
+"""What the service costs on Azure: what requests make storage do, times prices."""
