@@ -93,7 +93,9 @@ class Remains:
         after = replace(before, modalities=frozenset(filter(None, map(_modality, others))))
         if before.newest == victim or uids_of_row(before.newest)[0] in series_uids:
             newest = await self._newest_of(job, others, victim)
-            after = replace(after, newest=newest, answer=await self._answer(job, newest, Level.STUDY, before))
+            # None when the others are going at this moment: their deletes change the study's row too, or take it away.
+            if newest is not None:
+                after = replace(after, newest=newest, answer=await self._answer(job, newest, Level.STUDY, before))
         return [await self._change(job, covers, STUDY_ROW, study, before, after, (job.study_uid,))], covers
 
     async def _change(  # noqa: PLR0913 - what a row was, what it will be, and where
@@ -126,9 +128,9 @@ class Remains:
         older = () if self._index.covering.settled(job.partition, kind, state, *uids) else covering_places(state.before)
         return [(kind, *place) for place in ((state.segment, covering_row_key(state.order, *uids)), *older)]
 
-    async def _newest_of(self, job: DeleteJob, series: Sequence[Entity], victim: str | None) -> str:
-        """Row of the instance that was stored last among some series, one instance left out."""
-        newest, version = "", -1
+    async def _newest_of(self, job: DeleteJob, series: Sequence[Entity], victim: str | None) -> str | None:
+        """Row of the instance that was stored last among some series, if there is any but the one left out."""
+        newest, version = None, -1
         for row in series:
             where = between(place(job)[1], *series_range(uids_of_row(row["RowKey"])[0]))
             async for page in self._instance_rows(job, where):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from urllib.parse import unquote
 
 import pytest
 
@@ -11,7 +12,7 @@ from shared.errors import NotFound
 from shared.storage.deletejobs import DeleteJob
 from shared.storage.keys import main_table
 from tests.storage.made import DEFAULT, WorkerDied, blob_names, covering_rows, rows, store
-from tests.support.storage import describe, watched_stores
+from tests.support.storage import Pause, describe, watched_stores, workers
 
 pytestmark = pytest.mark.azurite
 SLOW = pytest.mark.slow
@@ -248,6 +249,27 @@ async def test_deletes_of_a_study_and_of_its_series_tell_of_each_instance_once(a
         told = await deletes(stores)
         assert len(told) == len(set(told)) == 6 * 12
         assert (await stores.fsck()).broken == []
+
+
+def asks_for_instances_of_first_series(request) -> bool:
+    return "RowKey ge '1.2.3.1!'" in unquote(request.url) and "blob ge" in unquote(request.url)
+
+
+async def test_a_delete_that_finds_the_other_series_empty_goes_on(azurite):
+    """Its list of series is older than its list of instances, because another delete came in between."""
+    async with workers(azurite.connection_string, 2) as ((held, transport), (other, _)):
+        await store(held, "1.2.9", ["1.2.9.1"], series="1.2.3.1")
+        await store(held, "1.2.9", ["1.2.9.2"], series="1.2.3.2")
+        pause = Pause(transport, 0, asks_for_instances_of_first_series)
+        deleting = asyncio.create_task(held.deletion.instance(DEFAULT, "1.2.9", "1.2.3.2", "1.2.9.2"))
+        await pause.reached.wait()
+        await other.deletion.instance(DEFAULT, "1.2.9", "1.2.3.1", "1.2.9.1")
+        await other.deletion.settled()
+        pause.go()
+        await deleting
+        await held.deletion.settled()
+        assert await everything(held) == NOTHING
+        assert await deletes(held) == ["1.2.9.1", "1.2.9.2"]
 
 
 async def test_deletes_of_all_instances_at_once_leave_nothing(azurite):

@@ -7,7 +7,6 @@ import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import datetime
 
 import pytest
@@ -17,10 +16,10 @@ from shared.storage import feed as feed_module
 from shared.storage.feed import Action, Event
 from shared.storage.feed_reader import Change, FeedReader
 from shared.storage.keys import ulid
-from shared.storage.stores import Stores, open_stores
+from shared.storage.stores import Stores
 from shared.storage.tables import Entity, Tables
 from tests.storage.made import DEFAULT, store
-from tests.support.storage import WatchedTransport, describe, fresh_settings, watched_stores
+from tests.support.storage import describe, watched_stores, workers
 
 pytestmark = pytest.mark.azurite
 
@@ -195,19 +194,6 @@ async def test_what_is_appended_in_the_middle_of_a_look_makes_no_gap(azurite, mo
             matching = [change.number for change in everything if ticks_of(change.time) >= starts[place]]
             assert numbers == matching[: len(numbers)], reads
             assert len(numbers) >= sum(number <= len(ticks) for number in matching), reads
-
-
-@asynccontextmanager
-async def workers(connection_string: str, count: int) -> AsyncIterator[list[tuple[Stores, WatchedTransport]]]:
-    """Workers of their own over one empty account."""
-    settings = fresh_settings(connection_string)
-    opened = [(open_stores(settings, transport), transport) for transport in (WatchedTransport() for _ in range(count))]
-    try:
-        yield opened
-    finally:
-        for stores, transport in opened:
-            await stores.close()
-            await transport.close()
 
 
 async def test_a_writer_that_dies_between_row_and_event_leaves_no_gap(azurite):

@@ -139,6 +139,19 @@ async def watched_stores(connection_string: str, **others: Any) -> AsyncIterator
         await transport.close()
 
 
+@asynccontextmanager
+async def workers(connection_string: str, count: int) -> AsyncIterator[list[tuple[Stores, WatchedTransport]]]:
+    """Workers of their own over one empty account."""
+    settings = fresh_settings(connection_string)
+    opened = [(open_stores(settings, transport), transport) for transport in (WatchedTransport() for _ in range(count))]
+    try:
+        yield opened
+    finally:
+        for stores, transport in opened:
+            await stores.close()
+            await transport.close()
+
+
 class Pause:
     """Holds the calls of a worker from some call on until it is let go.
 
