@@ -10,10 +10,11 @@ PYTHON := $(shell for name in python3 python3.13 python3.12 python3.11 python3.1
 endif
 
 VENV_PYTHON := .venv/bin/python
+STORES := tests/storage tests/querytags tests/edits tests/qido
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help preflight setup run test test-served test-dev test-rooms test-split test-all test-peers \
+.PHONY: help preflight setup run test test-served test-dev test-stores test-rooms test-split test-all test-peers \
 	lint format types imports contract contract-accept new-version deprecate retire versions check lock gallery package run-package infra
 
 help: ## list the targets
@@ -44,14 +45,17 @@ run: setup ## start storage and service, print the base URL (AUTH=local: with to
 test: setup ## run the tests
 	@$(VENV_PYTHON) -m pytest -m "not slow"
 
-test-served: setup ## a third of the tests, those that go through HTTP; make check runs all three at once
+test-served: setup ## those tests that go through HTTP; make check runs the four parts at once
 	@$(VENV_PYTHON) -m pytest -m "not slow" tests/served
 
-test-dev: setup ## a third of the tests, those of the tools
+test-dev: setup ## those tests that are of the tools
 	@$(VENV_PYTHON) -m pytest -m "not slow" tests/dev
 
-test-rooms: setup ## a third of the tests, those of all else
-	@$(VENV_PYTHON) -m pytest -m "not slow" --ignore tests/served --ignore tests/dev
+test-stores: setup ## those tests that are of storage and of the rooms that ask most of it
+	@$(VENV_PYTHON) -m pytest -m "not slow" $(STORES)
+
+test-rooms: setup ## all other tests
+	@$(VENV_PYTHON) -m pytest -m "not slow" --ignore tests/served --ignore tests/dev $(STORES:%=--ignore %)
 
 test-split: setup ## run the served suite against two apps on one store, one with the newest version, one with the others
 	@$(VENV_PYTHON) -m pytest -m "not slow" --apps split tests/served
@@ -99,11 +103,11 @@ retire: setup ## VERSION=v1: end a version whose sunset has come (ON=day)
 versions: setup ## list all versions, and how long they live
 	@$(VENV_PYTHON) -m shared.dev.versions list
 
-# Tests wait for storage and for clocks a fifth of their time, so three parts keep two processors busy where two do not.
+# Tests wait for storage and for clocks a fifth of their time, so four parts keep two processors busy where two do not.
 check: ## lint, types, imports, contract, tests: all of continuous integration
 	@$(MAKE) --no-print-directory -j2 setup
 	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory -j6 contract test-served test-rooms test-dev types imports
+	@$(MAKE) --no-print-directory -j7 contract test-stores test-served test-rooms test-dev types imports
 
 infra: setup ## say what is wrong with the Bicep files, as far as that can be known without Azure
 	@$(VENV_PYTHON) -m shared.dev.infra check

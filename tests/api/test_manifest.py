@@ -169,7 +169,7 @@ def test_two_files_of_the_same_version_are_refused(tmp_path):
         ("default_syntax: 1.2.840.10008.1.2.1", "default_syntax: 1.2", "a text is due here, not a number"),
         ("wildcard: true", "wildcard: maybe", "a boolean is due here"),
         ("schema: Binary", "schema: Binari", "no schema is named 'Binari'"),
-        ("headers: [ETag]", "headers: [Etag]", "no header is named 'Etag'"),
+        ("headers: [ETag, Vary]", "headers: [Etag, Vary]", "no header is named 'Etag'"),
         ("#/components/schemas/DicomElement", "#/components/schemas/Gone", "points to 'Gone'"),
         ("in: query", "in: cookie", "query or header is due here"),
         ("binds: study_uid\n    ", "", "'binds' is missing"),

@@ -253,7 +253,6 @@ async def test_by_sequence_more_than_100_are_refused(client, label):
         ("startTime=2026-11-21T08:30:00", "StartTime"),
         ("endTime=2026-11-21T08:30:00", "EndTime"),
         ("startTime=2026-11-21", "StartTime"),
-        ("startTime=", "StartTime"),
         ("endTime=yesterday", "EndTime"),
         ("startTime=2026-02-30T00:00:00Z", "StartTime"),
         ("startTime=2026-11-21T08:30:00Z&endTime=2026-11-21T08:30:00Z", "EndTime"),
