@@ -131,6 +131,8 @@ def _run(options: argparse.Namespace, stack: ExitStack) -> None:
     print(f"Starting Azurite, data in {options.data} ...", flush=True)
     storage = stack.enter_context(azurite.RunningAzurite(options.data, environment, _service_ports()))
     print(f"Azurite listens on {', '.join(map(str, storage.ports))} (blob, queue, table).")
+    if storage.ports != azurite.DEFAULT_PORTS:
+        print(f"For fsck, sweep and backup: export DICOM_STORAGE='{storage.connection_string}'")
     guard = Guard(environment)
     stack.callback(guard.dismiss)
     package: Path | None = options.package

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import urllib.request
 
 import pytest
 
+from shared.dev import azurite as azurite_module
 from shared.dev import ports, run
 from shared.dev.host.settings import environment
 from tests.support.served import ROOT
@@ -105,6 +107,23 @@ def test_with_an_issuer_it_prints_tokens_that_work_and_a_line_that_stores_a_file
         command = [*shlex.split(line), "-o", os.devnull, "-w", "%{http_code}"]
         stored = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
         assert stored.stdout in ("200", "202")
+
+
+@pytest.mark.slow
+def test_where_the_usual_ports_are_taken_it_says_how_tools_reach_storage(tmp_path):
+    with contextlib.ExitStack() as stack:
+        taken = stack.enter_context(socket.socket())
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):  # another process may have it already, which is as good
+            taken.bind((ports.LOOPBACK, azurite_module.DEFAULT_PORTS[0]))
+            taken.listen()
+        (port,) = ports.free_ports(1)
+        process = stack.enter_context(running("--port", str(port), "--data", str(tmp_path)))
+        printed = read_until(process, "curl ")
+        (connection,) = re.findall(r"^For fsck, sweep and backup: export DICOM_STORAGE='(.+)'$", printed, re.MULTILINE)
+        check = [sys.executable, "-m", "shared.dev.fsck"]
+        env = {**environment(), "DICOM_STORAGE": connection}
+        subprocess.run(check, cwd=ROOT, env=env, capture_output=True, timeout=60, check=True)
 
 
 def test_a_taken_port_is_named_with_the_way_out(azurite, tmp_path):
