@@ -29,6 +29,7 @@ from shared.dev.host.server import DEFAULT_BODY_LIMIT, HttpHost, HttpRules
 from shared.dev.host.timers import TimerLoop
 
 _LOG = logging.getLogger(__name__)
+_IDLE_SECONDS = 120
 _STOP_SECONDS = 10
 _HEAD_BYTES = 48 * 1024
 
@@ -113,6 +114,9 @@ class Host:
             access_log=False,
             log_config=None,
             h11_max_incomplete_event_size=_HEAD_BYTES,
+            # Longer than clients keep idle connections (httpx: 5 s, as uvicorn would by itself): the client should
+            # be who closes first, or a request meets a connection that is being closed.
+            timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_STOP_SECONDS,
         )
         self._server = uvicorn.Server(config)
