@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,9 +11,10 @@ from datetime import timedelta
 import httpx
 import pytest
 
+from shared.errors import StoreUnavailable
 from shared.settings import Settings
 from shared.storage.stores import Stores, open_stores
-from tests.storage.made import DEFAULT
+from tests.storage.made import DEFAULT, store
 from tests.support.clients import DICOM_JSON, Made, made, new_uid, related, related_type
 from tests.support.nursery import Nursery
 from tests.support.storage import fresh_account
@@ -94,15 +96,18 @@ async def whole(stores: Stores) -> None:
     """Sweep until the store is whole.
 
     What a dead service sent last may still wait in the emulator and be carried out after a sweep has looked. A sweep
-    that trusts nobody from the first moment, as only this test has it, meets that; the next one then tidies it up.
+    that trusts nobody from the first moment, as only this test has it, meets that; the next one then tidies it up. An
+    emulator that is busy with what the dead have sent may let a sweep wait too long; it is as good as one cut off.
     """
+    broken = ["never swept"]
     for _ in range(SWEEPS):
-        await stores.sweep.run(AT_ONCE, AT_ONCE)
-        report = await stores.fsck()
-        if not report.broken:
+        with contextlib.suppress(StoreUnavailable):
+            await stores.sweep.run(AT_ONCE, AT_ONCE)
+            broken = (await stores.fsck()).broken
+        if not broken:
             break
         await asyncio.sleep(1)
-    assert report.broken == []
+    assert broken == []
 
 
 async def check(stores: Stores, studies: list[Study]) -> None:
@@ -121,6 +126,10 @@ async def check(stores: Stores, studies: list[Study]) -> None:
 async def killed(azurite, times: int) -> None:
     account = fresh_account(azurite.connection_string)
     studies = [Study() for _ in range(4)]
+    first = open_stores(Settings(storage_connection=account))
+    # A sweep leaves blobs alone where nothing was ever stored, and the first kill may come before anything is.
+    await store(first, new_uid(), [new_uid()])
+    await first.close()
     async with Nursery({"DICOM_STORAGE": account, "DICOM_BACKGROUND": "off"}) as nursery:
         for _ in range(times):
             await die_at_work(nursery, studies)
