@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-_ROOT = Path(__file__).resolve().parents[3]
-REQUESTS = _ROOT / "infra" / "requests.yaml"
+from shared.dev.repository import ROOT
+
+REQUESTS = ROOT / "infra" / "requests.yaml"
 _HEADER = """\
 # What a request makes storage do, and how many bytes of log it leaves: lines of the service, without what Azure adds.
 # Recorded by `python -m shared.dev.costs record`; not to be edited by hand.

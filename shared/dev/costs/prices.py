@@ -9,7 +9,9 @@ from pathlib import Path
 
 import yaml
 
-PRICES = Path(__file__).resolve().parents[3] / "infra" / "prices.yaml"
+from shared.dev.repository import ROOT
+
+PRICES = ROOT / "infra" / "prices.yaml"
 NAMES = frozenset(
     [
         "always_ready_gb_seconds",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from shared.dev.costs import sums
 from shared.dev.costs.counts import Counted, Counts
 from shared.dev.costs.prices import Prices
 from shared.dev.costs.sums import BATCH, MILLION, TIB_GB, Cost, Plan
+from shared.dev.repository import ROOT
 
-DOCUMENT = Path(__file__).resolve().parents[3] / "infra" / "README.md"
+DOCUMENT = ROOT / "infra" / "README.md"
 BEGIN, END = "<!-- costs -->", "<!-- end of costs -->"
 
 

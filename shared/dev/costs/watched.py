@@ -6,7 +6,6 @@ import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -21,12 +20,12 @@ from shared.api.streams import StreamedBody
 from shared.dev.costs.counts import Counted
 from shared.dev.counting import PassingTransport
 from shared.dev.host import routes as host_routes
+from shared.dev.repository import VERSIONS
 from shared.settings import Settings
 from shared.storage.account import Account, account_of
 from shared.storage.stores import Stores, open_stores
 from shared.wire.call import Headers
 
-_VERSIONS = Path(__file__).resolve().parents[3] / "versions"
 _ID = "00000000-0000-0000-0000-00000000000{}"
 _PIECE_BYTES = 64 * 1024
 
@@ -85,7 +84,7 @@ class Watched:
         self.stores = stores
         self._transport = transport
         self._door = Door(stores, settings, gate=_Known(settings.access))
-        endpoints = routes.bind(manifest.load(_VERSIONS), settings)
+        endpoints = routes.bind(manifest.load(VERSIONS), settings)
         self._bound = [(each, host_routes.parse(each.pattern.template)) for each in endpoints]
 
     async def ask(self, method: str, url: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Counted:

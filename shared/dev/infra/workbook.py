@@ -15,9 +15,10 @@ from typing import Any
 from tree_sitter import Node
 
 from shared.dev.infra.source import Finding, Source, children, everywhere, is_literal, text_of
+from shared.dev.repository import ROOT
 
 FILE = "workbook.json"
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "operating.md"
+PAGE = ROOT / "docs" / "operating.md"
 ENDING, TIME = "Ending", "TimeRange"
 # Bicep writes the id of the workspace in the place of one, and a list in the place of the other and of its quotes.
 WORKSPACE_MARK, ENDING_MARK = "@@WORKSPACE@@", "@@ENDING@@"
