@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +17,7 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
+from shared.dev.quiet import quiet
 from shared.dicom.pixels import PixelDescription, output_attributes
 from tests.support.files import readable_files
 
@@ -153,19 +150,6 @@ def dataset_of(description: PixelDescription, frame: bytes) -> Dataset:
     dataset[description.keyword] = DataElement(description.keyword, description.vr, value)
     dataset[description.keyword].is_undefined_length = encapsulated
     return dataset
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """pydicom warns and logs about files that are odd on purpose."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def by_pydicom(dataset: Dataset, plugin: str = "", index: int = 0) -> np.ndarray[Any, Any]:

@@ -12,6 +12,7 @@ import pydicom
 import pytest
 from pydicom.filereader import read_file_meta_info
 
+from shared.dev.quiet import quiet
 from shared.dicom.pixels import (
     JPEG_2000_LOSSLESS,
     CannotDecode,
@@ -34,7 +35,6 @@ from tests.dicom.pictures import (
     files_with_pixels,
     in_target,
     picture,
-    quiet,
     stored_frame,
 )
 from tests.support.files import file_parameters, shipped_file

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +19,7 @@ from pydicom.pixels.encoders.base import get_encoder
 from pydicom.uid import UID
 
 from shared.dev.bench.report import BenchError, Figures, Progress, machine, middle, number, ratio
+from shared.dev.quiet import quiet
 from shared.dicom.pixels import PixelDescription, decode, describe, to_jpeg2000
 
 SUMMARY = "processor time of a decoded frame, beside pydicom with pylibjpeg and gdcm"
@@ -96,17 +95,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, progress: Progress) -> int:
     """Measure and print."""
     rows = []
-    logging.disable(logging.CRITICAL)  # pydicom logs each plugin that fails
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom warns of markers that contradict the data set
-            for subject in (*_compressed(), _rle(_GREY, "RLE")):
-                progress.step(subject.name)
-                rows.append(_row(subject, options.rounds, options.calls))
-            progress.step("encoding")
-            rows.append(_encoding(options.rounds, options.calls))
-    finally:
-        logging.disable(logging.NOTSET)
+    # pydicom logs each plugin that fails, and warns of markers that contradict the data set.
+    with quiet():
+        for subject in (*_compressed(), _rle(_GREY, "RLE")):
+            progress.step(subject.name)
+            rows.append(_row(subject, options.rounds, options.calls))
+        progress.step("encoding")
+        rows.append(_encoding(options.rounds, options.calls))
     progress.done()
     columns = ("frame", "ours ms", "pylibjpeg ms", "ratio", "gdcm ms", "ratio")
     title = f"Frames decoded ({machine()}; {options.rounds} rounds of {options.calls})"

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -22,6 +19,7 @@ from pydicom.uid import UID
 from shared.dev.azurite import AzuriteError
 from shared.dev.bench.report import BenchError, Progress
 from shared.dev.bench.service import running_service
+from shared.dev.quiet import quiet
 from shared.dev.repository import ROOT
 from shared.dev.syntaxes.checks import Checked, Examiner, Outcome, failed
 from shared.dev.syntaxes.files import Specimen, specimens
@@ -43,19 +41,6 @@ HEADS = (
 _UID_ROOT = "1.2.840.10008."
 _AT_ONCE = 3
 _SECONDS = 120
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without the warnings of pydicom: files are odd on purpose, and each decoder that fails says so."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
 
 
 def examined(files: Sequence[Specimen], progress: Progress) -> list[Checked]:
